@@ -1,0 +1,15 @@
+# What every target of kith is compiled with. Nothing here touches a parent project's flags: all is per target.
+
+# kith_own(<target>): warnings, language level and sanitizers for a target whose sources are ours.
+function(kith_own target)
+  target_compile_features(${target} PUBLIC cxx_std_23)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+  if(KITH_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(KITH_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${KITH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${KITH_SANITIZE})
+  endif()
+endfunction()

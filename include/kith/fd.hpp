@@ -1,0 +1,58 @@
+// kith/fd.hpp - who owns a file descriptor.
+#pragma once
+#include <utility>
+
+#include <kith/result.hpp>
+
+namespace kith::inline KITH_ABI {
+
+/// A descriptor that somebody else owns and keeps open while this is used. A value.
+class borrowed_fd {
+public:
+    constexpr borrowed_fd() noexcept = default;
+    constexpr explicit borrowed_fd(int fd) noexcept : fd_{fd} {}
+    [[nodiscard]] constexpr int get() const noexcept { return fd_; }
+    [[nodiscard]] constexpr bool valid() const noexcept { return fd_ >= 0; }
+
+private:
+    int fd_ = -1;
+};
+
+/// A descriptor that is closed with its owner. Move-only; never inherited by exec.
+/// Thread safety: none beyond distinct objects. Fork: the child owns its own copy.
+class owned_fd {
+public:
+    constexpr owned_fd() noexcept = default;
+    constexpr explicit owned_fd(int fd) noexcept : fd_{fd} {}
+    constexpr owned_fd(owned_fd&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
+    constexpr owned_fd& operator=(owned_fd&& other) noexcept {
+        if (this != &other) {
+            reset();
+            fd_ = std::exchange(other.fd_, -1);
+        }
+        return *this;
+    }
+    owned_fd(const owned_fd&) = delete;
+    owned_fd& operator=(const owned_fd&) = delete;
+    constexpr ~owned_fd() { reset(); }
+
+    [[nodiscard]] constexpr int get() const noexcept { return fd_; }
+    [[nodiscard]] constexpr bool valid() const noexcept { return fd_ >= 0; }
+    [[nodiscard]] constexpr borrowed_fd borrow() const noexcept { return borrowed_fd{fd_}; }
+    /// Gives the descriptor away; the caller closes it.
+    [[nodiscard]] constexpr int release() noexcept { return std::exchange(fd_, -1); }
+    /// Closes it now. close(2) is never retried: on Linux the descriptor is gone whatever it returns.
+    constexpr void reset() noexcept {
+        if (fd_ >= 0) close_descriptor(std::exchange(fd_, -1));
+    }
+
+private:
+    KITH_EXPORT static void close_descriptor(int fd) noexcept;
+    int fd_ = -1;
+};
+
+/// A second descriptor for the same open file description (shared offset and status flags),
+/// close-on-exec. Errors: `limit_reached` (RLIMIT_NOFILE), `invalid` (not open).
+[[nodiscard]] KITH_EXPORT result<owned_fd> duplicate(borrowed_fd fd) noexcept;
+
+}  // namespace kith::inline KITH_ABI

@@ -1,0 +1,64 @@
+// kith/io_fd.hpp - a descriptor that threads can wait on and another thread can close.
+//
+// Every class of kith::sys that owns a descriptor and can wait is built on this one. The descriptor is
+// kept in non-blocking mode and waits happen in ppoll(2), so every wait has a deadline, can be stopped,
+// and ends when the object is closed. The open file description is shared with whoever the descriptor is
+// passed to: they see O_NONBLOCK too (kith::sys::spawn clears it on what a child gets).
+//
+// Thread safety: native() and the waits may run in several threads at once, and close() beside them: it
+// ends each wait with `errc::stopped` and returns when the last waiter has left. A call that has not
+// begun to wait is not protected: as for any object, close() then needs the caller's lock.
+// Moving needs exclusive access. Cost: the first wait makes one eventfd, kept until the object is closed;
+// where descriptors have run out, the wait looks at the object every 50 ms instead (event `polling`).
+// Fork: the child's copy is independent; closing it disturbs no thread of the parent. Signal handlers: no.
+#pragma once
+#include <sys/types.h>
+#include <atomic>
+
+#include <kith/fd.hpp>
+#include <kith/time.hpp>
+
+namespace kith::inline KITH_ABI {
+
+/// Whether the descriptor is known to be in non-blocking mode.
+enum class fd_mode : bool {
+    blocking,  ///< somebody else's choice that kith leaves alone: waits come before each attempt
+    nonblocking,
+};
+
+class KITH_EXPORT io_fd {
+public:
+    io_fd() noexcept = default;
+    io_fd(owned_fd fd, fd_mode mode) noexcept : fd_{fd.release()}, mode_{mode} {}
+    io_fd(io_fd&& other) noexcept;
+    io_fd& operator=(io_fd&& other) noexcept;
+    io_fd(const io_fd&) = delete;
+    io_fd& operator=(const io_fd&) = delete;
+    ~io_fd() { close(); }
+
+    /// Takes over a descriptor from elsewhere and reads its mode. Errors: `invalid` (not open).
+    [[nodiscard]] static result<io_fd> adopt(owned_fd fd) noexcept;
+
+    [[nodiscard]] borrowed_fd native() const noexcept { return borrowed_fd{fd_.load(std::memory_order_relaxed)}; }
+    [[nodiscard]] bool is_open() const noexcept { return native().valid(); }
+    [[nodiscard]] fd_mode mode() const noexcept { return mode_; }
+
+    /// Closes the descriptor; threads that wait in it return `errc::stopped`. Idempotent.
+    void close() noexcept;
+    /// Gives the descriptor away, as it is; nobody may be waiting.
+    [[nodiscard]] owned_fd release() noexcept;
+
+    /// Waits until ppoll(2) reports one of `events` (POLLIN, POLLOUT ...) or an error state, and returns
+    /// what it reported. Errors: `would_block`, `timed_out`, `stopped`, `invalid` (closed), `io`.
+    [[nodiscard]] result<short> wait_for(short events, const wait_policy& wait, const char* operation) const noexcept;
+
+private:
+    class waiting;
+    std::atomic<int> fd_{-1};
+    mutable std::atomic<int> bell_{-1};  // eventfd, rung once by close(), never drained
+    mutable std::atomic<int> waiters_{0};
+    mutable std::atomic<pid_t> waiters_pid_{0};  // whose waiters: a forked child starts with none
+    fd_mode mode_ = fd_mode::nonblocking;
+};
+
+}  // namespace kith::inline KITH_ABI

@@ -1,0 +1,56 @@
+#include <kith/sys/byte_stream.hpp>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <climits>
+
+#include "base/sigpipe.hpp"
+#include "base/transfer.hpp"
+
+namespace kith::inline KITH_ABI::sys {
+
+static_assert(pipe_atomic_bytes == PIPE_BUF);
+
+result<std::size_t> byte_reader::read_some(byte_span buffer, const wait_policy& wait) noexcept {
+    if (buffer.empty()) return 0;
+    auto count =
+        detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, buffer.data(), buffer.size()); });
+    if (count && *count == 0) return fail(errc::end_of_stream, "read", 0, object_ref::descriptor(native().get()));
+    return count;
+}
+
+result<void> byte_reader::read_full(byte_span buffer, std::size_t& done, const wait_policy& wait) noexcept {
+    while (done < buffer.size()) {
+        const auto count = read_some(buffer.subspan(done), wait);
+        if (!count) return fail(count.error());
+        done += *count;
+    }
+    return {};
+}
+
+result<std::size_t> byte_reader::queued() const noexcept {
+    int bytes = 0;
+    if (::ioctl(native().get(), FIONREAD, &bytes) != 0)
+        return detail::fail_os("ioctl(FIONREAD)", errno, object_ref::descriptor(native().get()));
+    return static_cast<std::size_t>(bytes);
+}
+
+result<std::size_t> byte_writer::write_some(byte_view bytes, const wait_policy& wait) noexcept {
+    if (bytes.empty()) return 0;
+    // In blocking mode POLLOUT promises room for PIPE_BUF bytes and no more.
+    const auto size =
+        mode() == fd_mode::blocking && bytes.size() > pipe_atomic_bytes ? pipe_atomic_bytes : bytes.size();
+    return detail::transfer(*this, POLLOUT, wait, "write",
+                            [&](int fd) { return detail::write_without_sigpipe(fd, bytes.data(), size); });
+}
+
+result<void> byte_writer::write_full(byte_view bytes, std::size_t& done, const wait_policy& wait) noexcept {
+    while (done < bytes.size()) {
+        const auto count = write_some(bytes.subspan(done), wait);
+        if (!count) return fail(count.error());
+        done += *count;
+    }
+    return {};
+}
+
+}  // namespace kith::inline KITH_ABI::sys
