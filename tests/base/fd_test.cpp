@@ -1,0 +1,94 @@
+// Owned descriptors, and io_fd: adoption, release, waits without descriptors to spare.
+#include <kith/io_fd.hpp>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <kith/observer.hpp>
+#include <kith/sys/pipe.hpp>
+#include <thread>
+
+#include "support/child.hpp"
+#include "support/scope.hpp"
+
+namespace {
+
+using namespace kith_test;
+using kith::deadline;
+using kith::errc;
+
+bool is_open(int fd) { return ::fcntl(fd, F_GETFD) != -1; }
+
+TEST(base_fd, fd_G4_an_owner_closes_once_and_moves) {
+    kith::owned_fd first{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    const int number = first.get();
+    kith::owned_fd second{std::move(first)};
+    EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move): the moved-from state is the point
+    EXPECT_TRUE(is_open(number));
+    second.reset();
+    EXPECT_FALSE(is_open(number));
+}
+
+TEST(base_fd, fd_G4_duplicates_are_closed_on_exec) {
+    const kith::owned_fd null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    const auto copy = kith::duplicate(null.borrow());
+    ASSERT_TRUE(ok(copy));
+    EXPECT_TRUE(::fcntl(copy->get(), F_GETFD) & FD_CLOEXEC);
+    EXPECT_TRUE(fails_with(kith::duplicate(kith::borrowed_fd{-1}), errc::invalid, EBADF));
+}
+
+TEST(base_fd, a_closed_object_is_invalid_and_not_waited_for) {
+    auto pipe = kith::sys::open_pipe();
+    ASSERT_TRUE(ok(pipe));
+    pipe->reader.close();
+    pipe->reader.close();
+    EXPECT_TRUE(fails_with(pipe->reader.wait_for(POLLIN, {}, "poll"), errc::invalid, EBADF));
+    std::byte one;
+    EXPECT_TRUE(fails_with(pipe->reader.read_some({&one, 1}), errc::invalid, EBADF));
+}
+
+TEST(base_fd, a_released_descriptor_stays_open) {
+    auto pipe = kith::sys::open_pipe();
+    ASSERT_TRUE(ok(pipe));
+    const auto fd = pipe->reader.release();
+    EXPECT_TRUE(is_open(fd.get()));
+    EXPECT_FALSE(pipe->reader.is_open());
+}
+
+TEST(base_fd, without_descriptors_to_spare_waits_can_still_be_stopped) {
+    child limited{[] {
+        auto pipe = kith::sys::open_pipe();
+        CHILD_CHECK(pipe);
+        const rlimit none{static_cast<rlim_t>(pipe->writer.native().get()) + 1,
+                          static_cast<rlim_t>(pipe->writer.native().get()) + 1};
+        CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+        std::atomic<int> looks{0};
+        kith::set_observer(
+            [](const kith::event& what, void* count) noexcept {
+                if (what.kind == kith::event_kind::polling) ++*static_cast<std::atomic<int>*>(count);
+            },
+            &looks);
+        std::jthread waiter{[&](const std::stop_token& stop) {
+            std::byte one;
+            const auto stopped = pipe->reader.read_some({&one, 1}, {deadline::never(), stop});
+            CHILD_CHECK(!stopped && stopped.error().code() == errc::stopped);
+        }};
+        while (looks < 2) std::this_thread::yield();
+        waiter.request_stop();
+        waiter.join();
+        std::jthread second{[&] {
+            std::byte one;
+            const auto stopped = pipe->reader.read_some({&one, 1});
+            CHILD_CHECK(!stopped && stopped.error().code() == errc::stopped);
+        }};
+        while (looks < 3) std::this_thread::yield();
+        pipe->reader.close();
+        return 0;
+    }};
+    EXPECT_EQ(limited.wait(), 0);
+}
+
+}  // namespace
