@@ -10,12 +10,14 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <kith/observer.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/child.hpp"
 #include "support/scope.hpp"
+#include "support/seccomp.hpp"
 
 namespace {
 
@@ -269,6 +271,9 @@ TEST(sys_pipe, pipe_G6_a_sigpipe_that_was_pending_before_stays) {
     sigset_t pending;
     ::sigpending(&pending);
     EXPECT_EQ(sigismember(&pending, SIGPIPE), 1);
+    const timespec now{};
+    EXPECT_EQ(::sigtimedwait(&set, nullptr, &now), SIGPIPE);
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 TEST(sys_pipe, pipe_G6_a_guard_leaves_mask_and_pending_signals_as_they_were) {
@@ -287,6 +292,31 @@ TEST(sys_pipe, pipe_G6_a_guard_leaves_mask_and_pending_signals_as_they_were) {
     EXPECT_EQ(sigismember(&before, SIGPIPE), sigismember(&after, SIGPIPE));
     ::sigpending(&after);
     EXPECT_EQ(sigismember(&after, SIGPIPE), 0);
+}
+
+TEST(sys_pipe, pipe_G6_without_the_kernels_flag_the_signal_is_held_back_all_the_same) {
+    static int fallbacks = 0;
+    child old_kernel{[] {
+        if (!deny({{SYS_pwritev2, EOPNOTSUPP}})) return 77;
+        kith::set_observer([](const kith::event& what, void*) noexcept {
+            fallbacks += what.kind == kith::event_kind::fallback_taken ? 1 : 0;
+        });
+        auto pipe = made();
+        CHILD_CHECK(*pipe.writer.write_some(kith::bytes_of("abc")) == 3);
+        pipe.reader.close();
+        for (int i = 0; i < 2; ++i) {
+            const auto refused = pipe.writer.write_some(kith::bytes_of("x"));  // SIGPIPE would end the child
+            CHILD_CHECK(!refused && refused.error().code() == errc::peer_gone && refused.error().os_error() == EPIPE);
+        }
+        sigset_t set;
+        CHILD_CHECK(::sigpending(&set) == 0 && sigismember(&set, SIGPIPE) == 0);
+        CHILD_CHECK(pthread_sigmask(SIG_BLOCK, nullptr, &set) == 0 && sigismember(&set, SIGPIPE) == 0);
+        CHILD_CHECK(fallbacks == 1);  // found out once, remembered
+        return 0;
+    }};
+    const int status = old_kernel.wait();
+    if (status == 77) GTEST_SKIP() << "seccomp filters are not permitted here";
+    EXPECT_EQ(status, 0);
 }
 
 TEST(sys_pipe, pipe_close_ends_the_wait_of_another_thread) {
