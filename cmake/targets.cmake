@@ -1,5 +1,8 @@
 # What every target of kith is compiled with. Nothing here touches a parent project's flags: all is per target.
 
+# The folders of src, lowest first: one object library each (src/CMakeLists.txt).
+set(KITH_LAYERS base sys compose addresses)
+
 # kith_own(<target>): warnings, language level and sanitizers for a target whose sources are ours.
 function(kith_own target)
   target_compile_features(${target} PUBLIC cxx_std_23)
