@@ -11,10 +11,28 @@ namespace kith::inline KITH_ABI::sys {
 
 static_assert(pipe_atomic_bytes == PIPE_BUF);
 
+namespace {
+
+bool hung_up(int fd) noexcept {
+    pollfd end{fd, POLLIN, 0};
+    return ::poll(&end, 1, 0) > 0 && (end.revents & POLLHUP) != 0;
+}
+
+// Nobody has written yet: the same wait as for a writer that has nothing to say. poll(2) reports nothing until a
+// writer has written or has come and gone, so that waiting does not spin.
+ssize_t not_yet() noexcept {
+    errno = EAGAIN;
+    return -1;
+}
+
+}  // namespace
+
 result<std::size_t> byte_reader::read_some(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
-    auto count =
-        detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, buffer.data(), buffer.size()); });
+    auto count = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) {
+        const auto n = ::read(fd, buffer.data(), buffer.size());
+        return n == 0 && end_rule_ == end_rule::hangup && !hung_up(fd) ? not_yet() : n;
+    });
     if (count && *count == 0) return fail(errc::end_of_stream, "read", 0, object_ref::descriptor(native().get()));
     return count;
 }

@@ -34,6 +34,18 @@ public:
 
     /// Bytes that could be read now (FIONREAD).
     [[nodiscard]] KITH_EXPORT result<std::size_t> queued() const noexcept;
+
+protected:
+    /// What a read(2) of 0 bytes means.
+    enum class end_rule : bool {
+        zero,    ///< the end
+        hangup,  ///< the end if poll(2) reports POLLHUP; else no writer has come yet (FIFOs)
+    };
+    explicit byte_reader(end_rule rule) noexcept : end_rule_{rule} {}
+    byte_reader(owned_fd fd, fd_mode mode, end_rule rule) noexcept : io_fd{std::move(fd), mode}, end_rule_{rule} {}
+
+private:
+    end_rule end_rule_ = end_rule::zero;
 };
 
 /// The writing side of a stream.

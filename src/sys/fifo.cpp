@@ -1,0 +1,240 @@
+#include <kith/sys/fifo.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
+#include "base/backoff.hpp"
+#include "base/c_string.hpp"
+#include "base/clock.hpp"
+#include "base/observer.hpp"
+#include "base/sigpipe.hpp"
+#include "base/transfer.hpp"
+
+namespace kith::inline KITH_ABI::sys {
+namespace {
+
+using detail::c_path;
+
+result<struct stat> look_at(const c_path& path, object_ref about, const char* operation) noexcept {
+    struct stat file{};
+    if (::fstatat(AT_FDCWD, path.get(), &file, AT_SYMLINK_NOFOLLOW) != 0)
+        return detail::fail_os(operation, errno, about);
+    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, operation, 0, about);
+    return file;
+}
+
+// Of what was opened, not of the name: the name may mean another file by now.
+result<owned_fd> checked(owned_fd fd, object_ref about) noexcept {
+    struct stat file{};
+    if (::fstat(fd.get(), &file) != 0) return detail::fail_os("fstat", errno, about);
+    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, "open", 0, about);
+    return fd;
+}
+
+// O_NOCTTY: a terminal planted under the name must not become ours before it is recognised.
+constexpr int always = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+
+// Sockets and devices without a driver answer ENXIO, too; only a writer alone gets it from a FIFO.
+std::unexpected<error> open_failed(int os_error, int access, object_ref about) noexcept {
+    if (os_error == ENXIO && access != O_WRONLY) return fail(errc::wrong_kind, "open", ENXIO, about);
+    return detail::fail_os("open", os_error, about);
+}
+
+// One open(2) that does not wait for the other side; a writer's ENXIO is the caller's to explain.
+result<owned_fd> open_at_once(const c_path& path, int access, const wait_policy& wait, object_ref about) noexcept {
+    for (;;) {
+        owned_fd fd{::open(path.get(), access | always | O_NONBLOCK)};
+        if (fd.valid()) return checked(std::move(fd), about);
+        const int os_error = errno;
+        if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) continue;
+        return open_failed(os_error, access, about);
+    }
+}
+
+// The kernel's own wait, which has neither deadline nor stop token.
+result<owned_fd> open_blocking(const c_path& path, int access, object_ref about) noexcept {
+    // Looked at first: opening something else for blocking use may do anything.
+    if (auto fifo = look_at(path, about, "open"); !fifo) return fail(fifo.error());
+    for (;;) {
+        owned_fd fd{::open(path.get(), access | always)};
+        if (!fd.valid() && errno == EINTR) continue;
+        if (!fd.valid()) return open_failed(errno, access, about);
+        auto fifo = checked(std::move(fd), about);
+        if (fifo && ::fcntl(fifo->get(), F_SETFL, access | O_NONBLOCK) != 0)
+            return detail::fail_os("fcntl(F_SETFL)", errno, about);
+        return fifo;
+    }
+}
+
+// With a stop token or reported signals kith waits itself: open(2) restarts after handlers with SA_RESTART.
+bool plain_wait(const wait_policy& wait) noexcept {
+    return wait.until.is_never() && wait.signal == on_signal::retry &&
+           (wait.stop == nullptr || !wait.stop->stop_possible());
+}
+
+}  // namespace
+
+result<void> create_fifo(std::string_view path, mode_t mode, creation policy) noexcept {
+    const auto about = object_ref::name(path);
+    const auto name = c_path::from(path, "mkfifo");
+    if (!name) return fail(name.error());
+    if (policy != creation::must_exist) {
+        if (::mkfifo(name->get(), mode) == 0) return {};
+        // mknod(2): EPERM is a file system without FIFOs; a missing right is EACCES.
+        if (errno == EPERM) return fail(errc::wrong_filesystem, "mkfifo", EPERM, about);
+        if (errno != EEXIST || policy == creation::must_be_new) return detail::fail_os("mkfifo", errno, about);
+    }
+    if (auto fifo = look_at(*name, about, "mkfifo"); !fifo) return fail(fifo.error());
+    return {};
+}
+
+result<void> remove_fifo(std::string_view path) noexcept {
+    const auto about = object_ref::name(path);
+    const auto name = c_path::from(path, "unlink");
+    if (!name) return fail(name.error());
+    if (auto fifo = look_at(*name, about, "unlink"); !fifo) return fail(fifo.error());
+    if (::unlink(name->get()) != 0) return detail::fail_os("unlink", errno, about);
+    return {};
+}
+
+result<fifo_status> fifo_status_of(std::string_view path) noexcept {
+    const auto name = c_path::from(path, "stat");
+    if (!name) return fail(name.error());
+    const auto file = look_at(*name, object_ref::name(path), "stat");
+    if (!file) return fail(file.error());
+    return fifo_status{.mode = file->st_mode & 07777U,
+                       .uid = file->st_uid,
+                       .gid = file->st_gid,
+                       .device = file->st_dev,
+                       .inode = file->st_ino};
+}
+
+result<fifo_reader> open_fifo_reader(std::string_view path, const wait_policy& wait) noexcept {
+    const auto about = object_ref::name(path);
+    const auto name = c_path::from(path, "open");
+    if (!name) return fail(name.error());
+    auto fd = plain_wait(wait) ? open_blocking(*name, O_RDONLY, about) : open_at_once(*name, O_RDONLY, wait, about);
+    if (!fd) return fail(fd.error());
+    fifo_reader reader{std::move(*fd), fd_mode::nonblocking};
+    if (!plain_wait(wait) && !wait.until.is_immediate()) {
+        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(about));
+    }
+    return reader;
+}
+
+result<fifo_writer> open_fifo_writer(std::string_view path, const wait_policy& wait) noexcept {
+    const auto about = object_ref::name(path);
+    const auto name = c_path::from(path, "open");
+    if (!name) return fail(name.error());
+    if (plain_wait(wait)) {
+        auto fd = open_blocking(*name, O_WRONLY, about);
+        if (!fd) return fail(fd.error());
+        return fifo_writer{std::move(*fd), fd_mode::nonblocking};
+    }
+    detail::backoff looks{wait, "open", about};
+    for (;;) {
+        auto fd = open_at_once(*name, O_WRONLY, wait, about);
+        if (fd) return fifo_writer{std::move(*fd), fd_mode::nonblocking};
+        if (fd.error().os_error() != ENXIO) return fail(fd.error());
+        // Only a FIFO can get a reader later.
+        if (auto fifo = look_at(*name, about, "open"); !fifo) return fail(fifo.error());
+        if (auto slept = looks.pause(ENXIO); !slept) return fail(slept.error());
+    }
+}
+
+result<fifo_both> open_fifo_both(std::string_view path) noexcept {
+    const auto about = object_ref::name(path);
+    const auto name = c_path::from(path, "open");
+    if (!name) return fail(name.error());
+    auto fd = open_at_once(*name, O_RDWR, {}, about);
+    if (!fd) return fail(fd.error());
+    return fifo_both{std::move(*fd), fd_mode::nonblocking};
+}
+
+namespace {
+
+// A pipe of our own that tee(2) copies into: the only call that tells whether a FIFO has a writer without taking
+// anything out.
+class scratch_pipe {
+public:
+    scratch_pipe() noexcept = default;
+    scratch_pipe(const scratch_pipe&) = delete;
+    scratch_pipe& operator=(const scratch_pipe&) = delete;
+    ~scratch_pipe() {
+        owned_fd{ends_[0]}.reset();
+        owned_fd{ends_[1]}.reset();
+    }
+    [[nodiscard]] result<void> open() noexcept {
+        if (::pipe2(ends_, O_CLOEXEC | O_NONBLOCK) != 0) return detail::fail_os("pipe2", errno);
+        return {};
+    }
+    // tee gives a count where bytes are, EAGAIN with a writer that has written nothing, and 0 without one.
+    [[nodiscard]] result<bool> has_writer(int fifo) const noexcept {
+        for (;;) {
+            const auto n = ::tee(fifo, ends_[1], 1, SPLICE_F_NONBLOCK);
+            if (n >= 0) return n > 0;
+            if (errno == EAGAIN) return true;
+            if (errno != EINTR) return detail::fail_os("tee", errno, object_ref::descriptor(fifo));
+        }
+    }
+
+private:
+    int ends_[2] = {-1, -1};
+};
+
+}  // namespace
+
+result<bool> fifo_reader::has_writer() const noexcept {
+    scratch_pipe scratch;
+    if (auto made = scratch.open(); !made) return fail(made.error());
+    return scratch.has_writer(native().get());
+}
+
+result<void> fifo_reader::wait_for_writer(const wait_policy& wait) noexcept {
+    scratch_pipe scratch;
+    if (auto made = scratch.open(); !made) return fail(made.error());
+    // ppoll sees bytes and the end, but not a writer that has only opened: look for that one between short waits.
+    auto slice = std::chrono::microseconds{20};
+    constexpr auto longest = std::chrono::microseconds{2000};
+    for (;;) {
+        const auto there = scratch.has_writer(native().get());
+        if (!there && !is_open() && slice.count() > 20) return fail(errc::stopped, "open", 0);  // by close()
+        if (!there) return fail(there.error());
+        if (*there) return {};
+        wait_policy step = wait;
+        if (!wait.until.is_immediate()) step.until = deadline::earlier(wait.until, deadline::in(slice));
+        const auto ready = wait_for(POLLIN, step, "open");
+        if (ready) return {};
+        if (ready.error().code() != errc::timed_out || detail::expired(wait.until)) return fail(ready.error());
+        if (slice.count() == 20) detail::notify(event_kind::polling, "open", object_ref::descriptor(native().get()));
+        slice = std::min(slice * 2, longest);
+    }
+}
+
+result<void> fifo_reader::start_over() noexcept {
+    const int fd = native().get();
+    const auto about = object_ref::descriptor(fd);
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0) return detail::fail_os("fcntl(F_GETFL)", errno, about);
+    char link[32] = "/proc/self/fd/";
+    *std::to_chars(link + 14, link + sizeof link - 1, fd).ptr = '\0';
+    // The old description stays open until the new one is: the unread bytes need one (fifo(7)).
+    owned_fd fresh{::open(link, (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC)};
+    if (!fresh.valid())
+        return errno == ENOENT ? fail(errc::unsupported, "open", ENOENT, about) : detail::fail_os("open", errno, about);
+    if (::dup3(fresh.get(), fd, O_CLOEXEC) < 0) return detail::fail_os("dup3", errno, about);
+    return {};
+}
+
+result<std::size_t> fifo_both::write_some(byte_view bytes, const wait_policy& wait) noexcept {
+    if (bytes.empty()) return 0;
+    return detail::transfer(*this, POLLOUT, wait, "write",
+                            [&](int fd) { return detail::write_without_sigpipe(fd, bytes.data(), bytes.size()); });
+}
+
+}  // namespace kith::inline KITH_ABI::sys
