@@ -632,9 +632,9 @@ TEST(sys_fifo, fifo_F7_names_that_cannot_be_are_refused) {
 }
 
 TEST(sys_fifo, fifo_F7_a_file_system_without_fifos_is_wrong_filesystem) {
-    const auto refused = create_fifo("/proc/" + unique_name("fifo"));
+    const auto refused = create_fifo("/sys/" + unique_name("fifo"));
     ASSERT_FALSE(refused);
-    if (refused.error().os_error() != EPERM) GTEST_SKIP() << "/proc says " << kith::describe(refused.error());
+    if (refused.error().os_error() != EPERM) GTEST_SKIP() << "/sys says " << kith::describe(refused.error());
     EXPECT_EQ(refused.error().code(), errc::wrong_filesystem);
 }
 
