@@ -1,0 +1,30 @@
+// harness - runs a scenario once for each of its system calls and each errno that the call's page names.
+//
+// A child is traced (ptrace(2)) through act(): in the first run all of its system calls are noted, in each later run
+// one of them is not made and returns an errno instead. The child says what act() returned and what it holds before and
+// after. Everything happens in namespaces of its own: IPC objects, /dev/shm and /tmp begin empty, so that whatever is
+// found in them afterwards is a leftover.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "faults/scenario.hpp"
+
+namespace kith_faults {
+
+/// What went wrong, one line each, and how much was tried.
+struct findings {
+    std::vector<std::string> complaints;
+    int sites = 0;
+    int runs = 0;
+};
+
+/// Whether this machine and build can do it; else why not.
+std::string why_not();
+
+/// Enters the namespaces; once, before the first scenario. False where the kernel refuses.
+bool isolate();
+
+findings explore(const entry& one);
+
+}  // namespace kith_faults

@@ -1,0 +1,24 @@
+// holdings - what a process and its namespaces hold: descriptors, memory, mappings, objects and names.
+#pragma once
+#include <cstddef>
+#include <string>
+
+namespace kith_faults {
+
+/// Counts; two of them are compared. Taking one allocates nothing that lasts.
+struct holdings {
+    int descriptors = 0;
+    std::size_t heap_bytes = 0;
+    int shared_mappings = 0;  ///< of /dev/shm, System V segments and memfds
+    int sysv_queues = 0;
+    int sysv_semaphores = 0;
+    int sysv_segments = 0;
+    int names = 0;  ///< in /dev/shm, /dev/mqueue and /tmp
+
+    static holdings now();
+};
+
+/// What `after` has more than `before`, in words; empty if nothing.
+std::string surplus(const holdings& before, const holdings& after);
+
+}  // namespace kith_faults
