@@ -1,0 +1,44 @@
+// registry - which backend serves which scheme. A scheme without a backend supports nothing, and says so.
+#include "backends/backend.hpp"
+
+namespace kith_cli {
+namespace {
+
+template <kith::scheme Mechanism>
+backend& nothing() {
+    static backend none{Mechanism};
+    return none;
+}
+
+}  // namespace
+
+backend& backend_for(kith::scheme mechanism) {
+    switch (mechanism) {
+    case kith::scheme::fd: return nothing<kith::scheme::fd>();
+
+    case kith::scheme::fifo: return nothing<kith::scheme::fifo>();
+
+    case kith::scheme::sysv_mq: return nothing<kith::scheme::sysv_mq>();
+
+    case kith::scheme::posix_mq: return nothing<kith::scheme::posix_mq>();
+
+    case kith::scheme::sysv_sem: return nothing<kith::scheme::sysv_sem>();
+
+    case kith::scheme::posix_sem: return nothing<kith::scheme::posix_sem>();
+
+    case kith::scheme::sysv_shm: return nothing<kith::scheme::sysv_shm>();
+
+    case kith::scheme::posix_shm: return nothing<kith::scheme::posix_shm>();
+
+    case kith::scheme::unix_socket: return nothing<kith::scheme::unix_socket>();
+
+    case kith::scheme::tcp: return nothing<kith::scheme::tcp>();
+
+    case kith::scheme::udp: return nothing<kith::scheme::udp>();
+
+    case kith::scheme::pid: return nothing<kith::scheme::pid>();
+    }
+    return nothing<kith::scheme::fd>();
+}
+
+}  // namespace kith_cli

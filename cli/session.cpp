@@ -1,0 +1,160 @@
+#include "session.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <kith/fd.hpp>
+#include <kith/sys/byte_stream.hpp>
+#include <thread>
+
+#include "messages.hpp"
+#include "output.hpp"
+
+namespace kith_cli {
+namespace {
+
+std::atomic<int> caught{0};
+
+sigset_t ending_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+    return set;
+}
+
+void say(std::string_view text) {
+    while (!text.empty()) {
+        const auto n = ::write(2, text.data(), text.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;  // nobody to tell
+        text.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+
+}  // namespace
+
+kith::wait_policy session::wait() {
+    if (!until_) {
+        if (no_wait)
+            until_ = kith::deadline::immediate();
+        else if (timeout_ns)
+            until_ = kith::deadline::in(std::chrono::nanoseconds{*timeout_ns});
+        else
+            until_ = kith::deadline::never();
+    }
+    if (stop_.stop_possible()) return {*until_, stop_};
+    return *until_;
+}
+
+void session::catch_signals() {
+    if (stop_.stop_possible()) return;
+    source_ = std::stop_source{};
+    stop_ = source_.get_token();
+    const sigset_t set = ending_signals();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::thread{[source = source_, set]() mutable {
+        int signal = 0;
+        while (sigwait(&set, &signal) != 0) {
+        }
+        caught.store(signal);
+        source.request_stop();
+        while (sigwait(&set, &signal) != 0) {
+        }
+        std::signal(signal, SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+        ::kill(::getpid(), signal);
+    }}.detach();
+}
+
+int session::caught_signal() { return caught.load(); }
+
+std::optional<kith::address> session::address(const std::string& text) {
+    kith::address_fault fault;
+    auto read = kith::address::parse(text, &fault);
+    if (read) return std::move(*read);
+    fail("read the address", text, bad_address(text, read.error(), fault));
+    return std::nullopt;
+}
+
+std::optional<kith::address> session::address(const std::string& text, std::vector<kith::scheme> of) {
+    auto read = address(text);
+    if (!read || std::ranges::find(of, read->mechanism()) != of.end()) return read;
+    std::string known;
+    for (const auto mechanism : of) known += (known.empty() ? "" : ", ") + std::string{name_of(mechanism)} + ':';
+    failure why{kith::error{kith::errc::wrong_kind, "address", 0, kith::object_ref::name(text)},
+                fmt::format("'kith {}' works on {}", verb, known)};
+    why.misuse = true;
+    fail("use the address", text, why);
+    return std::nullopt;
+}
+
+int session::fail(std::string_view action, std::string_view object, const failure& why) {
+    const attempt what{verb, action, object};
+    if (!quiet) say(json ? failure_json(what, why) : failure_text(what, why));
+    return why.misuse ? exit_misused : exit_status_of(why.cause.code());
+}
+
+int session::misuse(std::string_view sentence, std::string_view hint) {
+    if (!quiet) say(json ? misuse_json(sentence, hint) : misuse_text(sentence, hint));
+    return exit_misused;
+}
+
+int session::print(const facts& what) {
+    if (!write(json ? facts_json(what) : facts_table(what))) return exit_failed;
+    return exit_done;
+}
+
+bool session::write(kith::byte_view body) {
+    const auto done = write_stdout(
+        body, stop_.stop_possible() ? kith::wait_policy{kith::deadline::never(), stop_} : kith::wait_policy{});
+    if (done) return true;
+    fail("write to", "standard output", done.error());
+    return false;
+}
+
+void session::remark(std::string_view sentence) const {
+    if (verbose) say(fmt::format("kith: {}\n", sentence));
+}
+
+outcome<std::size_t> session::read_stdin(kith::byte_span buffer, const kith::wait_policy& wait) {
+    static auto in = [] {
+        auto copy = duplicate(kith::borrowed_fd{0});
+        return copy ? kith::io_fd::adopt(std::move(*copy)) : kith::result<kith::io_fd>{kith::fail(copy.error())};
+    }();
+    if (!in) return std::unexpected{failure{in.error(), "standard input is closed"}};
+    static kith::sys::byte_reader reader{std::move(*in)};
+    auto count = reader.read_some(buffer, wait);
+    if (count) return *count;
+    if (count.error().code() == kith::errc::end_of_stream) return std::size_t{0};
+    if (count.error().os_error() == EBADF) return std::unexpected{failure{count.error(), "standard input is closed"}};
+    return pass_on(count);
+}
+
+void die_of(int signal) {
+    std::signal(signal, SIG_DFL);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    ::raise(signal);
+    ::_exit(exit_signal_base + signal);
+}
+
+int exit_status_of(kith::errc code) noexcept {
+    switch (code) {
+    case kith::errc::would_block: return exit_nothing_now;
+    case kith::errc::timed_out: return exit_timed_out;
+    case kith::errc::end_of_stream:
+    case kith::errc::removed:
+    case kith::errc::peer_gone: return exit_ended;
+    case kith::errc::bad_address: return exit_misused;
+    default: return exit_failed;
+    }
+}
+
+}  // namespace kith_cli
