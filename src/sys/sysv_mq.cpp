@@ -173,8 +173,7 @@ result<received_message> sysv_mq::receive_cutting(byte_span body, message_select
 
 result<received_message> sysv_mq::peek(message_space message, std::size_t index) const noexcept {
     if (!message.usable() || index > LONG_MAX) return no_memory_for("msgrcv(MSG_COPY)", id_);
-    const auto n =
-        ::msgrcv(id_, message.native(), message.capacity(), static_cast<long>(index), MSG_COPY | IPC_NOWAIT);
+    const auto n = ::msgrcv(id_, message.native(), message.capacity(), static_cast<long>(index), MSG_COPY | IPC_NOWAIT);
     if (n >= 0) return received_message{message.type(), static_cast<std::size_t>(n)};
     const int os_error = errno;
     // The kernel's copy has room for msgmax bytes, and a message from before msgmax was lowered may be longer.
@@ -186,7 +185,7 @@ result<received_message> sysv_mq::peek(message_space message, std::size_t index)
 result<received_message> sysv_mq::peek(byte_span body, std::size_t index) const noexcept {
     message_scratch memory{sizeof(long) + body.size() + 1};
     if (!memory.valid()) return detail::fail_os("mmap", ENOMEM, object_ref::sysv_id(id_));
-    auto got = peek(message_space{memory.bytes().data(), memory.bytes().size()}, index);
+    auto got = peek(message_space::over(memory.bytes().data(), memory.bytes().size()), index);
     if (got) std::copy_n(memory.bytes().data() + sizeof(long), got->size, body.data());
     return got;
 }

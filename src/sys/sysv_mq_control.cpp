@@ -55,7 +55,8 @@ result<found_queue> get(sysv_key key, creation create, int mode, int wanted) noe
     constexpr int turns = 1000;
     for (int turn = 0; turn < turns; ++turn) {
         if (create != creation::must_exist) {
-            if (const int id = ::msgget(key.value(), IPC_CREAT | IPC_EXCL | mode); id >= 0) return found_queue{id, true};
+            if (const int id = ::msgget(key.value(), IPC_CREAT | IPC_EXCL | mode); id >= 0)
+                return found_queue{id, true};
             if (errno != EEXIST || create == creation::must_be_new) return get_failure(key, errno);
         }
         if (const int id = ::msgget(key.value(), wanted); id >= 0) return found_queue{id, false};
@@ -145,7 +146,8 @@ result<sysv_mq_limits> read_sysv_mq_limits() noexcept {
     msginfo limits{};
     msginfo used{};
     // The buffer is declared as another type than these two commands fill in (msgctl(2)).
-    if (::msgctl(0, IPC_INFO, reinterpret_cast<msqid_ds*>(&limits)) < 0) return detail::fail_os("msgctl(IPC_INFO)", errno);
+    if (::msgctl(0, IPC_INFO, reinterpret_cast<msqid_ds*>(&limits)) < 0)
+        return detail::fail_os("msgctl(IPC_INFO)", errno);
     const int highest = ::msgctl(0, MSG_INFO, reinterpret_cast<msqid_ds*>(&used));
     if (highest < 0) return detail::fail_os("msgctl(MSG_INFO)", errno);
     return sysv_mq_limits{.message_bytes = static_cast<std::size_t>(limits.msgmax),

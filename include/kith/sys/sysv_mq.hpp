@@ -18,9 +18,9 @@
 // when the queue went while waiting and with EINVAL when it was gone before the call.
 //
 // Thread safety: any number of threads may use one handle. Fork and exec: an id stays valid in both. Signal handlers:
-// send and receive without a deadline are safe. Crash: killed inside send, the message is sent whole or not at all; killed
-// inside receive, the message may have been taken already. Namespaces: a queue belongs to an IPC namespace; inside a
-// container the same key names another queue, or none. The umask does not apply to the mode.
+// send and receive without a deadline are safe. Crash: killed inside send, the message is sent whole or not at all;
+// killed inside receive, the message may have been taken already. Namespaces: a queue belongs to an IPC namespace;
+// inside a container the same key names another queue, or none. The umask does not apply to the mode.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -71,8 +71,9 @@ class message_space {
 public:
     /// `memory` must be aligned for long and hold the type, the body and one byte more; a smaller one has no capacity
     /// and every call with it fails with `invalid`.
-    explicit constexpr message_space(void* memory, std::size_t size) noexcept
-        : memory_{memory}, capacity_{size > sizeof(long) ? size - sizeof(long) - 1 : 0}, usable_{size > sizeof(long)} {}
+    [[nodiscard]] static constexpr message_space over(void* memory, std::size_t size) noexcept {
+        return {memory, size > sizeof(long) ? size - sizeof(long) - 1 : 0, size > sizeof(long)};
+    }
 
     [[nodiscard]] constexpr bool usable() const noexcept { return usable_; }
     [[nodiscard]] constexpr std::size_t capacity() const noexcept { return capacity_; }  ///< bytes of body
@@ -83,6 +84,8 @@ public:
     [[nodiscard]] constexpr void* native() const noexcept { return memory_; }
 
 private:
+    constexpr message_space(void* memory, std::size_t capacity, bool usable) noexcept
+        : memory_{memory}, capacity_{capacity}, usable_{usable} {}
     void* memory_;
     std::size_t capacity_;
     bool usable_;
@@ -94,7 +97,7 @@ struct message_buffer {
     long type = 1;
     std::byte body[Capacity + 1];  ///< the last byte is kith's
 
-    [[nodiscard]] message_space space() noexcept { return message_space{this, sizeof(long) + Capacity + 1}; }
+    [[nodiscard]] message_space space() noexcept { return message_space::over(this, sizeof(long) + Capacity + 1); }
 };
 
 /// What a receive brought.
@@ -107,11 +110,11 @@ struct received_message {
 /// How a queue is opened.
 struct sysv_mq_options {
     creation create = creation::must_exist;
-    unsigned mode = 0600;              ///< of a new queue; the umask does not apply
-    std::size_t capacity = 0;          ///< bytes: of a new queue, and demanded of an existing one; 0: any, or msgmnb
-    leftovers old = leftovers::keep;   ///< the messages of an existing queue
-    bool check_read = false;           ///< fail now with `not_permitted` if receiving will not be allowed
-    bool check_write = false;          ///< the same for sending
+    unsigned mode = 0600;             ///< of a new queue; the umask does not apply
+    std::size_t capacity = 0;         ///< bytes: of a new queue, and demanded of an existing one; 0: any, or msgmnb
+    leftovers old = leftovers::keep;  ///< the messages of an existing queue
+    bool check_read = false;          ///< fail now with `not_permitted` if receiving will not be allowed
+    bool check_write = false;         ///< the same for sending
 };
 
 /// What msgctl(IPC_STAT) tells. Times are 0 (1970) until it happens for the first time. A pid may have been reused
@@ -119,11 +122,11 @@ struct sysv_mq_options {
 struct sysv_mq_status {
     sysv_key key{0};  ///< private_object() for one without a key
     unsigned uid, gid, creator_uid, creator_gid;
-    unsigned mode;          ///< the nine permission bits
-    std::size_t messages;   ///< in the queue now
-    std::size_t bytes;      ///< of their bodies
-    std::size_t capacity;   ///< bytes (msg_qbytes); also the largest number of messages
-    std::int64_t last_sender, last_receiver;                                  ///< pids, 0 for none
+    unsigned mode;                            ///< the nine permission bits
+    std::size_t messages;                     ///< in the queue now
+    std::size_t bytes;                        ///< of their bodies
+    std::size_t capacity;                     ///< bytes (msg_qbytes); also the largest number of messages
+    std::int64_t last_sender, last_receiver;  ///< pids, 0 for none
     std::chrono::system_clock::time_point last_send, last_receive, last_change;  ///< to the second
 };
 
@@ -153,7 +156,8 @@ public:
 
     /// Sends the first `size` bytes of the body of `message`, with its type, from where they lie; waits for room.
     /// Errors: `too_long` (above msgmax with EINVAL; above this queue's capacity with EAGAIN: msgsnd would wait for
-    /// ever, and does if somebody lowers the capacity during a wait in the kernel), `invalid` (a type below 1), `not_permitted`, `removed`, `would_block`, `timed_out`, `stopped`. msgsnd(2).
+    /// ever, and does if somebody lowers the capacity during a wait in the kernel), `invalid` (a type below 1),
+    /// `not_permitted`, `removed`, `would_block`, `timed_out`, `stopped`. msgsnd(2).
     [[nodiscard]] KITH_EXPORT result<void> send(message_space message, std::size_t size,
                                                 const wait_policy& wait = {}) const noexcept;
     /// The same for a body that lies elsewhere; costs one copy of it (above 8192 bytes through a mapping made
@@ -182,7 +186,8 @@ public:
     /// Copies the message at `index`, 0 being the oldest, and leaves it in the queue (MSG_COPY); never waits.
     /// Errors: `would_block` with ENOMSG (fewer messages), `truncated`, `unsupported` with ENOSYS (a kernel without
     /// CONFIG_CHECKPOINT_RESTORE), `not_permitted`, `removed`.
-    [[nodiscard]] KITH_EXPORT result<received_message> peek(message_space message, std::size_t index = 0) const noexcept;
+    [[nodiscard]] KITH_EXPORT result<received_message> peek(message_space message,
+                                                            std::size_t index = 0) const noexcept;
     [[nodiscard]] KITH_EXPORT result<received_message> peek(byte_span body, std::size_t index = 0) const noexcept;
 
     /// Removes the messages that are in the queue now and returns how many it removed; what is sent meanwhile may stay.
@@ -194,7 +199,8 @@ public:
     /// Reads the status, changes it and writes it back, in two calls. Errors: `not_permitted` (owner, creator or
     /// CAP_SYS_ADMIN; capacity above msgmnb), `removed`.
     [[nodiscard]] KITH_EXPORT result<void> change(const sysv_mq_change& wish) const noexcept;
-    /// Removes the queue and its messages at once; whoever waits in it gets `removed`. Errors: `not_permitted`, `removed`.
+    /// Removes the queue and its messages at once; whoever waits in it gets `removed`. Errors: `not_permitted`,
+    /// `removed`.
     [[nodiscard]] KITH_EXPORT result<void> remove() const noexcept;
 
     friend constexpr bool operator==(const sysv_mq& a, const sysv_mq& b) noexcept { return a.id_ == b.id_; }
@@ -208,11 +214,11 @@ private:
 
 /// The limits of this IPC namespace (IPC_INFO, /proc/sys/kernel/msg*) and what is used of them (MSG_INFO).
 struct sysv_mq_limits {
-    std::size_t message_bytes;   ///< msgmax: the longest body
-    std::size_t queue_bytes;     ///< msgmnb: the capacity of a new queue
-    std::size_t queues;          ///< msgmni: how many queues there may be
+    std::size_t message_bytes;  ///< msgmax: the longest body
+    std::size_t queue_bytes;    ///< msgmnb: the capacity of a new queue
+    std::size_t queues;         ///< msgmni: how many queues there may be
     std::size_t queues_in_use, messages_in_use, bytes_in_use;
-    int highest_slot;            ///< the last slot worth asking sysv_mq_in_slot for
+    int highest_slot;  ///< the last slot worth asking sysv_mq_in_slot for
 };
 /// Errors: `unsupported` (a kernel without System V IPC).
 [[nodiscard]] KITH_EXPORT result<sysv_mq_limits> read_sysv_mq_limits() noexcept;
