@@ -1,0 +1,66 @@
+// kith/sys/duplex_pipe.hpp - full-duplex pipes between kin: a byte stream in each direction on one descriptor.
+//
+// A connected pair of UNIX stream sockets (socketpair(2), unix(7)). Give one end to a child
+// (kith/sys/spawn.hpp) and drop it here, as with a pipe.
+// Two sides that both write before they read block each other for ever once both directions are full: use
+// `exchange`, which moves both directions at once, or deadlines, or wait for both (kith/sys/poll.hpp).
+// A side that goes away with bytes of ours unread makes our read end with `peer_gone` (ECONNRESET), once,
+// after what it had sent; an orderly end is `end_of_stream`.
+// Thread, fork and close rules: kith/io_fd.hpp. Crash: what a killed side had sent stays readable.
+// Outlives the processes: no; unread bytes are gone with the descriptor that would have read them.
+#pragma once
+#include <cstddef>
+
+#include <kith/bytes.hpp>
+#include <kith/io_fd.hpp>
+
+namespace kith::inline KITH_ABI::sys {
+
+/// One end: reads what the other end writes, and the other way round.
+class duplex_end : public io_fd {
+public:
+    using io_fd::io_fd;
+    explicit duplex_end(io_fd fd) noexcept : io_fd{std::move(fd)} {}
+
+    /// Reads what is there, at least one byte, at most `buffer`; waits for the first one. Returns the count (0
+    /// only for an empty buffer). Errors: `end_of_stream` (the other side closed or half-closed, and all was
+    /// read), `peer_gone` (it went away with our bytes unread), `would_block`, `timed_out`, `stopped`, `io`.
+    /// recv(2).
+    [[nodiscard]] KITH_EXPORT result<std::size_t> read_some(byte_span buffer, const wait_policy& wait = {}) noexcept;
+
+    /// Reads until `buffer` is full; `done` counts what has arrived since it was 0, also after a failure.
+    [[nodiscard]] KITH_EXPORT result<void> read_full(byte_span buffer, std::size_t& done,
+                                                     const wait_policy& wait = {}) noexcept;
+
+    /// Writes what fits, at least one byte. Returns the count (0 only for empty `bytes`). Errors: `peer_gone`
+    /// (nobody reads; no SIGPIPE reaches the program), `would_block`, `timed_out`, `stopped`, `io`. send(2).
+    [[nodiscard]] KITH_EXPORT result<std::size_t> write_some(byte_view bytes, const wait_policy& wait = {}) noexcept;
+
+    /// Writes all of `bytes`; `done` as in read_full.
+    [[nodiscard]] KITH_EXPORT result<void> write_full(byte_view bytes, std::size_t& done,
+                                                      const wait_policy& wait = {}) noexcept;
+
+    /// Writes all of `out` and reads until `in` is full, whichever direction is ready, so that two sides that
+    /// exchange more than the kernel buffers cannot block each other. `sent` and `received` count from 0, also
+    /// after a failure: the same call goes on where it stopped. Errors: as write_some and read_some.
+    [[nodiscard]] KITH_EXPORT result<void> exchange(byte_view out, std::size_t& sent, byte_span in,
+                                                    std::size_t& received, const wait_policy& wait = {}) noexcept;
+
+    /// Half-close: the other side reads what was written and then the end of the stream; reading goes on here.
+    /// Errors: `peer_gone` (ENOTCONN), `invalid`. shutdown(2).
+    [[nodiscard]] KITH_EXPORT result<void> finish_writing() noexcept;
+
+    /// Bytes that could be read now (FIONREAD).
+    [[nodiscard]] KITH_EXPORT result<std::size_t> queued() const noexcept;
+};
+
+/// Both ends of one full-duplex pipe; they are alike.
+struct duplex_pair {
+    duplex_end first;
+    duplex_end second;
+};
+
+/// Opens a full-duplex pipe; both ends are close-on-exec. Errors: `limit_reached` (descriptors), `out_of_memory`.
+[[nodiscard]] KITH_EXPORT result<duplex_pair> open_duplex_pipe() noexcept;
+
+}  // namespace kith::inline KITH_ABI::sys

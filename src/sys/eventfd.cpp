@@ -1,0 +1,49 @@
+#include <kith/sys/eventfd.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <algorithm>
+
+#include "base/observer.hpp"
+#include "base/transfer.hpp"
+
+namespace kith::inline KITH_ABI::sys {
+
+result<event_fd> open_eventfd(std::uint32_t initial, eventfd_mode mode) noexcept {
+    const int fd =
+        ::eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK | (mode == eventfd_mode::one_by_one ? EFD_SEMAPHORE : 0));
+    if (fd < 0) return detail::fail_os("eventfd", errno);
+    return event_fd{owned_fd{fd}, fd_mode::nonblocking};
+}
+
+result<std::uint64_t> event_fd::take(const wait_policy& wait) noexcept {
+    std::uint64_t number = 0;
+    auto count = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &number, 8); });
+    if (!count) return fail(count.error());
+    return number;
+}
+
+result<void> event_fd::add(std::uint64_t number, const wait_policy& wait) noexcept {
+    const auto try_once = [&](const wait_policy& how) {
+        return detail::transfer(*this, POLLOUT, how, "write", [&](int fd) { return ::write(fd, &number, 8); });
+    };
+    // Room for 1 is what POLLOUT means, so only for 1 the kernel's own wait is enough.
+    if (number <= 1 || mode() == fd_mode::blocking || wait.until.is_immediate()) {
+        if (auto written = try_once(wait); !written) return fail(written.error());
+        return {};
+    }
+    for (auto pause = std::chrono::microseconds{20};; pause = std::min(2 * pause, std::chrono::microseconds{2000})) {
+        const auto written = try_once(deadline::immediate());
+        if (written) return {};
+        if (written.error().code() != errc::would_block) return fail(written.error());
+        if (pause.count() == 20) detail::notify(event_kind::polling, "write", object_ref::descriptor(native().get()));
+        // Waiting for no event at all is a sleep that close() and the stop token end.
+        const auto until = deadline::earlier(wait.until, deadline::in(pause));
+        wait_policy nap = wait;
+        nap.until = until;
+        const auto slept = wait_for(0, nap, "write");
+        if (!slept && (slept.error().code() != errc::timed_out || until == wait.until)) return fail(slept.error());
+    }
+}
+
+}  // namespace kith::inline KITH_ABI::sys
