@@ -46,7 +46,7 @@ void wait_until_zombie(pid_t pid) {
     ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
 }
 
-TEST(sys_pidfd, pidfd_E3_it_is_closed_on_exec) {
+TEST(sys_pidfd, pidfd_G4_it_is_closed_on_exec) {
     const auto self = open_pidfd(::getpid());
     ASSERT_TRUE(ok(self));
     EXPECT_TRUE(::fcntl(self->native().get(), F_GETFD) & FD_CLOEXEC);

@@ -210,6 +210,28 @@ TEST(sys_pipe, pipe_P8_splice_and_tee_move_data_without_user_space) {
     EXPECT_TRUE(fails_with(kith::sys::splice(b.reader, c.writer, 1, deadline::in(20ms)), errc::timed_out));
 }
 
+TEST(sys_pipe, pipe_G1_nothing_now_time_is_up_orderly_end_and_peer_gone_stay_apart) {
+    auto pipe = made();
+    std::byte one;
+    const auto fd = kith::object_ref::descriptor(pipe.reader.native().get());
+    const auto nothing = pipe.reader.read_some({&one, 1}, deadline::immediate());
+    ASSERT_TRUE(fails_with(nothing, errc::would_block, EAGAIN));
+    EXPECT_STREQ(nothing.error().operation(), "read");
+    EXPECT_EQ(nothing.error().object(), fd);
+    const auto late = pipe.reader.read_some({&one, 1}, deadline::in(1ms));
+    ASSERT_TRUE(fails_with(late, errc::timed_out));
+    EXPECT_EQ(late.error().object(), fd);
+    pipe.writer.close();
+    EXPECT_TRUE(fails_with(pipe.reader.read_some({&one, 1}), errc::end_of_stream, 0));
+    auto other = made();
+    other.reader.close();
+    const auto gone = other.writer.write_some(kith::bytes_of("x"));
+    ASSERT_TRUE(fails_with(gone, errc::peer_gone, EPIPE));
+    EXPECT_EQ(gone.error().object(), kith::object_ref::descriptor(other.writer.native().get()));
+    other.writer.close();
+    EXPECT_TRUE(fails_with(other.writer.write_some(kith::bytes_of("x")), errc::invalid, EBADF));
+}
+
 TEST(sys_pipe, pipe_G2_signals_do_not_shorten_or_break_a_wait) {
     auto pipe = made();
     const signal_storm storm;

@@ -69,7 +69,7 @@ TEST(sys_spawn, pipe_P7_a_spawned_filter_reads_and_writes_the_chosen_ends) {
     EXPECT_EQ(*filter->wait(), (exit_status{}));
 }
 
-TEST(sys_spawn, pipe_P7_a_request_and_an_answer_larger_than_the_pipes_need_both_directions_watched) {
+TEST(sys_spawn, pipe_P7_trap17_a_request_and_an_answer_larger_than_the_pipes_need_both_directions_watched) {
     auto in = open_pipe();
     auto out = open_pipe();
     const std::array ends{descriptor_for_child{in->reader.native(), 0}, descriptor_for_child{out->writer.native(), 1}};
