@@ -106,6 +106,12 @@ std::string_view errno_name(int os_error) noexcept {
 }
 
 std::string_view remedy(const error& failure) noexcept {
+    // Two failures whose remedy does not follow from the code.
+    if (std::string_view{failure.operation()} == "sem_otime")
+        return "the set's creator died before it had set the values, or never will: remove the set and create it "
+               "again (kith rm, ipcrm -S KEY), or open it as it is";
+    if (failure.os_error() == ENOTRECOVERABLE)
+        return "a holder died and what the lock guards was not repaired: make the lock and its data anew";
     switch (failure.code()) {
     case errc::would_block: return "wait with a deadline, or try again later";
     case errc::timed_out: return "give it more time, or check that the other side is running";

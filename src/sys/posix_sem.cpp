@@ -1,0 +1,177 @@
+// posix_sem - waits, and close() beside them.
+//
+// A waiter counts itself in waiters_ before it looks at sem_; close() takes sem_ away and then looks at waiters_
+// (both seq_cst). So either the waiter finds none, or close() waits for it to leave; it looks every 20 ms.
+#include <kith/sys/posix_sem.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/c_string.hpp"
+#include "sys/sem_wait.hpp"
+
+namespace kith::inline KITH_ABI::sys {
+namespace {
+
+// With room for the slash in front that glibc lets out.
+using sem_name = detail::c_string<posix_sem_max_name + 1>;
+
+result<sem_name> checked(std::string_view name, const char* operation) noexcept {
+    const auto bare = name.starts_with('/') ? name.substr(1) : name;
+    if (bare.empty() || bare.contains('/')) return fail(errc::invalid, operation, EINVAL, object_ref::name(name));
+    if (bare.size() > posix_sem_max_name) return fail(errc::too_long, operation, ENAMETOOLONG, object_ref::name(name));
+    return sem_name::from(name, operation);
+}
+
+result<void> try_wait(sem_t* sem, const wait_policy& wait, bool& done) noexcept {
+    done = true;
+    while (::sem_trywait(sem) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) return detail::fail_os("sem_trywait", errno);
+        if (wait.until.is_immediate()) return fail(errc::would_block, "sem_trywait", EAGAIN);
+        done = false;
+        break;
+    }
+    return {};
+}
+
+result<void> post_to(sem_t* sem) noexcept {
+    if (::sem_post(sem) != 0) return detail::fail_os("sem_post", errno);
+    return {};
+}
+
+result<int> value_of(sem_t* sem) noexcept {
+    int value = 0;
+    if (::sem_getvalue(sem, &value) != 0) return detail::fail_os("sem_getvalue", errno);
+    return value;
+}
+
+}  // namespace
+
+// One thread's stay in the object.
+class posix_sem::waiting {
+public:
+    explicit waiting(const posix_sem& object) noexcept : object_{object} {
+        const pid_t self = ::getpid();
+        pid_t known = object.waiters_pid_.load();
+        // Forked: the counted waiters are the parent's.
+        if (known != self && object.waiters_pid_.compare_exchange_strong(known, self) && known != 0)
+            object.waiters_.store(0);
+        object.waiters_.fetch_add(1);
+    }
+    ~waiting() {
+        if (object_.waiters_.fetch_sub(1) == 1) object_.waiters_.notify_all();
+    }
+    waiting(const waiting&) = delete;
+    waiting& operator=(const waiting&) = delete;
+
+private:
+    const posix_sem& object_;
+};
+
+posix_sem::posix_sem(posix_sem&& other) noexcept
+    : sem_{other.sem_.exchange(nullptr)}, waiters_pid_{other.waiters_pid_.load()} {}
+
+posix_sem& posix_sem::operator=(posix_sem&& other) noexcept {
+    if (this != &other) {
+        close();
+        sem_.store(other.sem_.exchange(nullptr));
+        waiters_pid_.store(other.waiters_pid_.load());
+    }
+    return *this;
+}
+
+void posix_sem::close() noexcept {
+    sem_t* sem = sem_.exchange(nullptr);
+    if (sem == nullptr) return;
+    if (waiters_pid_.load() == ::getpid())
+        for (int n = waiters_.load(); n != 0; n = waiters_.load()) waiters_.wait(n);
+    const int saved = errno;
+    ::sem_close(sem);
+    errno = saved;
+}
+
+result<void> posix_sem::wait(const wait_policy& wait) const noexcept {
+    if (wait.stop_requested()) return fail(errc::stopped, "sem_clockwait");
+    sem_t* sem = native();
+    if (sem == nullptr) return fail(errc::invalid, "sem_clockwait", EBADF);
+    bool done = false;
+    if (auto tried = try_wait(sem, wait, done); !tried || done) return tried;
+
+    const waiting stay{*this};
+    const auto closed = [this] { return sem_.load() == nullptr; };
+    if (closed()) return fail(errc::stopped, "sem_clockwait");
+    return detail::wait_on_semaphore(sem, true, wait, {}, closed);
+}
+
+result<void> posix_sem::post() const noexcept {
+    sem_t* sem = native();
+    if (sem == nullptr) return fail(errc::invalid, "sem_post", EBADF);
+    return post_to(sem);
+}
+
+result<int> posix_sem::value() const noexcept {
+    sem_t* sem = native();
+    if (sem == nullptr) return fail(errc::invalid, "sem_getvalue", EBADF);
+    return value_of(sem);
+}
+
+result<posix_sem> open_posix_sem(std::string_view name, const posix_sem_options& options) noexcept {
+    const auto text = checked(name, "sem_open");
+    if (!text) return fail(text.error());
+    const auto about = object_ref::name(name);
+    // glibc looks at the value only where it makes the semaphore.
+    if (options.create != creation::must_exist && options.value > posix_sem_max_value)
+        return fail(errc::invalid, "sem_open", EINVAL, about);
+    const int flags = options.create == creation::must_exist    ? 0
+                      : options.create == creation::must_be_new ? O_CREAT | O_EXCL
+                                                                : O_CREAT;
+    sem_t* sem = ::sem_open(text->get(), flags, options.mode, options.value);
+    if (sem != SEM_FAILED) return posix_sem{sem};
+    // Name and value were right, so EINVAL is glibc's word for a file that is too small to be a semaphore.
+    if (errno == EINVAL) return fail(errc::wrong_size, "sem_open", EINVAL, about);
+    return detail::fail_os("sem_open", errno, about);
+}
+
+result<void> unlink_posix_sem(std::string_view name) noexcept {
+    const auto text = checked(name, "sem_unlink");
+    if (!text) return fail(text.error());
+    if (::sem_unlink(text->get()) != 0) return detail::fail_os("sem_unlink", errno, object_ref::name(name));
+    return {};
+}
+
+namespace {
+
+result<unnamed_sem*> placed(byte_span memory, const char* operation) noexcept {
+    if (memory.size() < sizeof(unnamed_sem)) return fail(errc::wrong_size, operation);
+    if (reinterpret_cast<std::uintptr_t>(memory.data()) % alignof(unnamed_sem) != 0)
+        return fail(errc::invalid, operation, EINVAL);
+    return reinterpret_cast<unnamed_sem*>(memory.data());
+}
+
+}  // namespace
+
+result<unnamed_sem*> unnamed_sem::create_at(byte_span memory, unsigned value) noexcept {
+    const auto place = placed(memory, "sem_init");
+    if (!place) return place;
+    constexpr int between_processes = 1;
+    if (::sem_init((*place)->native(), between_processes, value) != 0) return detail::fail_os("sem_init", errno);
+    return place;
+}
+
+result<unnamed_sem*> unnamed_sem::at(byte_span memory) noexcept { return placed(memory, "unnamed_sem::at"); }
+
+void unnamed_sem::destroy() noexcept { ::sem_destroy(&sem_); }
+
+result<void> unnamed_sem::wait(const wait_policy& wait) noexcept {
+    if (wait.stop_requested()) return fail(errc::stopped, "sem_clockwait");
+    bool done = false;
+    if (auto tried = try_wait(&sem_, wait, done); !tried || done) return tried;
+    const bool sliced = wait.stop != nullptr && wait.stop->stop_possible();
+    return detail::wait_on_semaphore(&sem_, sliced, wait, {}, [] { return false; });
+}
+
+result<void> unnamed_sem::post() noexcept { return post_to(&sem_); }
+result<int> unnamed_sem::value() noexcept { return value_of(&sem_); }
+
+}  // namespace kith::inline KITH_ABI::sys
