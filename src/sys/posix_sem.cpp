@@ -5,6 +5,7 @@
 #include <kith/sys/posix_sem.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/c_string.hpp"
@@ -21,6 +22,18 @@ result<sem_name> checked(std::string_view name, const char* operation) noexcept 
     if (bare.empty() || bare.contains('/')) return fail(errc::invalid, operation, EINVAL, object_ref::name(name));
     if (bare.size() > posix_sem_max_name) return fail(errc::too_long, operation, ENAMETOOLONG, object_ref::name(name));
     return sem_name::from(name, operation);
+}
+
+// glibc (2.36) maps whatever has the name; touching a semaphore in an empty file would be SIGBUS. A name that is gone
+// by now says nothing: what was opened was there.
+bool has_size_of_semaphore(std::string_view name) noexcept {
+    if (name.starts_with('/')) name.remove_prefix(1);
+    constexpr std::string_view directory = "/dev/shm/sem.";
+    char path[directory.size() + posix_sem_max_name + 1]{};
+    directory.copy(path, directory.size());
+    name.copy(path + directory.size(), posix_sem_max_name);
+    struct stat file{};
+    return ::stat(path, &file) != 0 || file.st_size == sizeof(sem_t);
 }
 
 result<void> try_wait(sem_t* sem, const wait_policy& wait, bool& done) noexcept {
@@ -126,11 +139,18 @@ result<posix_sem> open_posix_sem(std::string_view name, const posix_sem_options&
     const int flags = options.create == creation::must_exist    ? 0
                       : options.create == creation::must_be_new ? O_CREAT | O_EXCL
                                                                 : O_CREAT;
-    sem_t* sem = ::sem_open(text->get(), flags, options.mode, options.value);
-    if (sem != SEM_FAILED) return posix_sem{sem};
-    // Name and value were right, so EINVAL is glibc's word for a file that is too small to be a semaphore.
-    if (errno == EINVAL) return fail(errc::wrong_size, "sem_open", EINVAL, about);
-    return detail::fail_os("sem_open", errno, about);
+    posix_sem sem{::sem_open(text->get(), flags, options.mode, options.value)};
+    if (sem.native() == SEM_FAILED) {
+        const int os_error = errno;
+        sem = posix_sem{};
+        // Name and value were right, so it is what lies under the name: too small, not a file, a link.
+        if (os_error == EINVAL) return fail(errc::wrong_size, "sem_open", EINVAL, about);
+        if (os_error == ENODEV) return fail(errc::wrong_kind, "sem_open", ENODEV, about);
+        return detail::fail_os("sem_open", os_error, about);
+    }
+    if (options.create != creation::must_be_new && !has_size_of_semaphore(name))
+        return fail(errc::wrong_size, "sem_open", 0, about);
+    return sem;
 }
 
 result<void> unlink_posix_sem(std::string_view name) noexcept {

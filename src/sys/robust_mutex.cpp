@@ -44,20 +44,20 @@ result<robust_mutex*> robust_mutex::at(byte_span memory) noexcept { return place
 result<guarded_state> robust_mutex::lock(const wait_policy& wait) noexcept {
     constexpr auto operation = "pthread_mutex_clocklock";
     if (wait.stop_requested()) return fail(errc::stopped, operation);
-    int os_error = ::pthread_mutex_trylock(&mutex_);
-    if (os_error == EBUSY && wait.until.is_immediate()) return fail(errc::would_block, "pthread_mutex_trylock", EBUSY);
-
-    const bool sliced = wait.stop != nullptr && wait.stop->stop_possible();
-    for (bool told = false; os_error == EBUSY || os_error == ETIMEDOUT;) {
+    const bool sliced = wait.stop != nullptr && wait.stop->stop_possible() && !wait.until.is_immediate();
+    int os_error = 0;
+    for (bool told = false;;) {
         if (wait.until.is_never() && !sliced) {
             os_error = ::pthread_mutex_lock(&mutex_);
         } else {
-            const auto until = detail::slice_end(wait.until, sliced);
+            // Also for an immediate deadline: glibc's trylock (2.36) keeps the lock word of a mutex that it finds not
+            // recoverable, and later callers would wait for ever.
+            const auto until = wait.until.is_immediate() ? timespec{} : detail::slice_end(wait.until, sliced);
             os_error = ::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until);
         }
         if (os_error != ETIMEDOUT) break;
         if (wait.stop_requested()) return fail(errc::stopped, operation);
-        if (detail::expired(wait.until)) return fail(errc::timed_out, operation, ETIMEDOUT);
+        if (detail::expired(wait.until)) return fail(detail::expiry_code(wait.until), operation, ETIMEDOUT);
         if (!std::exchange(told, true)) detail::notify(event_kind::polling, operation);
     }
     if (os_error == 0) [[likely]]
