@@ -8,7 +8,7 @@
 
 namespace kith::inline KITH_ABI::compose {
 
-result<record_fifo_writer> record_fifo_writer::open(std::string_view path, const wait_policy& wait) noexcept {
+result<record_fifo_writer> record_fifo_writer::open(const sys::fifo_path& path, const wait_policy& wait) noexcept {
     auto writer = sys::open_fifo_writer(path, wait);
     if (!writer) return fail(writer.error());
     return record_fifo_writer{std::move(*writer)};

@@ -18,13 +18,25 @@
 namespace kith::inline KITH_ABI::sys {
 namespace {
 
-using detail::c_path;
+static_assert(fifo_path{""}.directory == AT_FDCWD);
 
-result<struct stat> look_at(const c_path& path, object_ref about, const char* operation) noexcept {
+/// A fifo_path as the system calls want it.
+struct place {
+    detail::c_path path;
+    int directory;
+    object_ref about;
+    static result<place> from(const fifo_path& path, const char* operation) noexcept {
+        const auto text = detail::c_path::from(path.path, operation);
+        if (!text) return fail(text.error());
+        return place{*text, path.directory, object_ref::name(path.path)};
+    }
+};
+
+result<struct stat> look_at(const place& where, const char* operation) noexcept {
     struct stat file{};
-    if (::fstatat(AT_FDCWD, path.get(), &file, AT_SYMLINK_NOFOLLOW) != 0)
-        return detail::fail_os(operation, errno, about);
-    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, operation, 0, about);
+    if (::fstatat(where.directory, where.path.get(), &file, AT_SYMLINK_NOFOLLOW) != 0)
+        return detail::fail_os(operation, errno, where.about);
+    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, operation, 0, where.about);
     return file;
 }
 
@@ -46,27 +58,27 @@ std::unexpected<error> open_failed(int os_error, int access, object_ref about) n
 }
 
 // One open(2) that does not wait for the other side; a writer's ENXIO is the caller's to explain.
-result<owned_fd> open_at_once(const c_path& path, int access, const wait_policy& wait, object_ref about) noexcept {
+result<owned_fd> open_at_once(const place& where, int access, const wait_policy& wait) noexcept {
     for (;;) {
-        owned_fd fd{::open(path.get(), access | always | O_NONBLOCK)};
-        if (fd.valid()) return checked(std::move(fd), about);
+        owned_fd fd{::openat(where.directory, where.path.get(), access | always | O_NONBLOCK)};
+        if (fd.valid()) return checked(std::move(fd), where.about);
         const int os_error = errno;
         if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) continue;
-        return open_failed(os_error, access, about);
+        return open_failed(os_error, access, where.about);
     }
 }
 
 // The kernel's own wait, which has neither deadline nor stop token.
-result<owned_fd> open_blocking(const c_path& path, int access, object_ref about) noexcept {
+result<owned_fd> open_blocking(const place& where, int access) noexcept {
     // Looked at first: opening something else for blocking use may do anything.
-    if (auto fifo = look_at(path, about, "open"); !fifo) return fail(fifo.error());
+    if (auto fifo = look_at(where, "open"); !fifo) return fail(fifo.error());
     for (;;) {
-        owned_fd fd{::open(path.get(), access | always)};
+        owned_fd fd{::openat(where.directory, where.path.get(), access | always)};
         if (!fd.valid() && errno == EINTR) continue;
-        if (!fd.valid()) return open_failed(errno, access, about);
-        auto fifo = checked(std::move(fd), about);
+        if (!fd.valid()) return open_failed(errno, access, where.about);
+        auto fifo = checked(std::move(fd), where.about);
         if (fifo && ::fcntl(fifo->get(), F_SETFL, access | O_NONBLOCK) != 0)
-            return detail::fail_os("fcntl(F_SETFL)", errno, about);
+            return detail::fail_os("fcntl(F_SETFL)", errno, where.about);
         return fifo;
     }
 }
@@ -79,33 +91,31 @@ bool plain_wait(const wait_policy& wait) noexcept {
 
 }  // namespace
 
-result<void> create_fifo(std::string_view path, mode_t mode, creation policy) noexcept {
-    const auto about = object_ref::name(path);
-    const auto name = c_path::from(path, "mkfifo");
-    if (!name) return fail(name.error());
+result<void> create_fifo(const fifo_path& path, mode_t mode, creation policy) noexcept {
+    const auto where = place::from(path, "mkfifo");
+    if (!where) return fail(where.error());
     if (policy != creation::must_exist) {
-        if (::mkfifo(name->get(), mode) == 0) return {};
+        if (::mkfifoat(where->directory, where->path.get(), mode) == 0) return {};
         // mknod(2): EPERM is a file system without FIFOs; a missing right is EACCES.
-        if (errno == EPERM) return fail(errc::wrong_filesystem, "mkfifo", EPERM, about);
-        if (errno != EEXIST || policy == creation::must_be_new) return detail::fail_os("mkfifo", errno, about);
+        if (errno == EPERM) return fail(errc::wrong_filesystem, "mkfifo", EPERM, where->about);
+        if (errno != EEXIST || policy == creation::must_be_new) return detail::fail_os("mkfifo", errno, where->about);
     }
-    if (auto fifo = look_at(*name, about, "mkfifo"); !fifo) return fail(fifo.error());
+    if (auto fifo = look_at(*where, "mkfifo"); !fifo) return fail(fifo.error());
     return {};
 }
 
-result<void> remove_fifo(std::string_view path) noexcept {
-    const auto about = object_ref::name(path);
-    const auto name = c_path::from(path, "unlink");
-    if (!name) return fail(name.error());
-    if (auto fifo = look_at(*name, about, "unlink"); !fifo) return fail(fifo.error());
-    if (::unlink(name->get()) != 0) return detail::fail_os("unlink", errno, about);
+result<void> remove_fifo(const fifo_path& path) noexcept {
+    const auto where = place::from(path, "unlink");
+    if (!where) return fail(where.error());
+    if (auto fifo = look_at(*where, "unlink"); !fifo) return fail(fifo.error());
+    if (::unlinkat(where->directory, where->path.get(), 0) != 0) return detail::fail_os("unlink", errno, where->about);
     return {};
 }
 
-result<fifo_status> fifo_status_of(std::string_view path) noexcept {
-    const auto name = c_path::from(path, "stat");
-    if (!name) return fail(name.error());
-    const auto file = look_at(*name, object_ref::name(path), "stat");
+result<fifo_status> fifo_status_of(const fifo_path& path) noexcept {
+    const auto where = place::from(path, "stat");
+    if (!where) return fail(where.error());
+    const auto file = look_at(*where, "stat");
     if (!file) return fail(file.error());
     return fifo_status{.mode = file->st_mode & 07777U,
                        .uid = file->st_uid,
@@ -114,44 +124,41 @@ result<fifo_status> fifo_status_of(std::string_view path) noexcept {
                        .inode = file->st_ino};
 }
 
-result<fifo_reader> open_fifo_reader(std::string_view path, const wait_policy& wait) noexcept {
-    const auto about = object_ref::name(path);
-    const auto name = c_path::from(path, "open");
-    if (!name) return fail(name.error());
-    auto fd = plain_wait(wait) ? open_blocking(*name, O_RDONLY, about) : open_at_once(*name, O_RDONLY, wait, about);
+result<fifo_reader> open_fifo_reader(const fifo_path& path, const wait_policy& wait) noexcept {
+    const auto where = place::from(path, "open");
+    if (!where) return fail(where.error());
+    auto fd = plain_wait(wait) ? open_blocking(*where, O_RDONLY) : open_at_once(*where, O_RDONLY, wait);
     if (!fd) return fail(fd.error());
     fifo_reader reader{std::move(*fd), fd_mode::nonblocking};
     if (!plain_wait(wait) && !wait.until.is_immediate()) {
-        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(about));
+        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(where->about));
     }
     return reader;
 }
 
-result<fifo_writer> open_fifo_writer(std::string_view path, const wait_policy& wait) noexcept {
-    const auto about = object_ref::name(path);
-    const auto name = c_path::from(path, "open");
-    if (!name) return fail(name.error());
+result<fifo_writer> open_fifo_writer(const fifo_path& path, const wait_policy& wait) noexcept {
+    const auto where = place::from(path, "open");
+    if (!where) return fail(where.error());
     if (plain_wait(wait)) {
-        auto fd = open_blocking(*name, O_WRONLY, about);
+        auto fd = open_blocking(*where, O_WRONLY);
         if (!fd) return fail(fd.error());
         return fifo_writer{std::move(*fd), fd_mode::nonblocking};
     }
-    detail::backoff looks{wait, "open", about};
+    detail::backoff looks{wait, "open", where->about};
     for (;;) {
-        auto fd = open_at_once(*name, O_WRONLY, wait, about);
+        auto fd = open_at_once(*where, O_WRONLY, wait);
         if (fd) return fifo_writer{std::move(*fd), fd_mode::nonblocking};
         if (fd.error().os_error() != ENXIO) return fail(fd.error());
         // Only a FIFO can get a reader later.
-        if (auto fifo = look_at(*name, about, "open"); !fifo) return fail(fifo.error());
+        if (auto fifo = look_at(*where, "open"); !fifo) return fail(fifo.error());
         if (auto slept = looks.pause(ENXIO); !slept) return fail(slept.error());
     }
 }
 
-result<fifo_both> open_fifo_both(std::string_view path) noexcept {
-    const auto about = object_ref::name(path);
-    const auto name = c_path::from(path, "open");
-    if (!name) return fail(name.error());
-    auto fd = open_at_once(*name, O_RDWR, {}, about);
+result<fifo_both> open_fifo_both(const fifo_path& path) noexcept {
+    const auto where = place::from(path, "open");
+    if (!where) return fail(where.error());
+    auto fd = open_at_once(*where, O_RDWR, {});
     if (!fd) return fail(fd.error());
     return fifo_both{std::move(*fd), fd_mode::nonblocking};
 }

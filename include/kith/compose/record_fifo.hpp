@@ -14,7 +14,6 @@
 // and child would share one lock: each process opens its own writer. Signal handlers: no.
 #pragma once
 #include <cstddef>
-#include <string_view>
 
 #include <kith/sys/fifo.hpp>
 
@@ -24,7 +23,7 @@ namespace kith::inline KITH_ABI::compose {
 class record_fifo_writer {
 public:
     /// Opens the FIFO for writing and waits for a reader. Errors: as sys::open_fifo_writer.
-    [[nodiscard]] KITH_EXPORT static result<record_fifo_writer> open(std::string_view path,
+    [[nodiscard]] KITH_EXPORT static result<record_fifo_writer> open(const sys::fifo_path& path,
                                                                      const wait_policy& wait = {}) noexcept;
 
     /// Writes one record. `done` counts what has been written since it was 0. After a failure inside a long record

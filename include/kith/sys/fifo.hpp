@@ -20,14 +20,27 @@
 // Thread, fork and close rules: kith/io_fd.hpp. An open that waits can be ended by its stop token only.
 #pragma once
 #include <sys/types.h>
+#include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 
 #include <kith/sys/byte_stream.hpp>
 #include <kith/sys/creation.hpp>
 
 namespace kith::inline KITH_ABI::sys {
+
+/// Where a FIFO is: a path, relative to the working directory or to a directory that the caller has open (openat(2)).
+/// Borrows the text for the duration of the call.
+struct fifo_path {
+    template <class Text>
+        requires std::convertible_to<const Text&, std::string_view>
+    constexpr fifo_path(const Text& text) noexcept : path{text} {}  // NOLINT(google-explicit-constructor)
+    constexpr fifo_path(borrowed_fd directory_, std::string_view path_) noexcept
+        : path{path_}, directory{directory_.get()} {}
+
+    std::string_view path;
+    int directory = -100;  ///< AT_FDCWD
+};
 
 /// What can be told about a FIFO without opening it.
 struct fifo_status {
@@ -42,17 +55,17 @@ struct fifo_status {
 /// (its mode is left as it is). Nothing is opened. mkfifo(3).
 /// Errors: `exists`, `not_found` (must_exist; a directory of the path), `wrong_kind` (something else is there, or a
 /// symbolic link), `wrong_filesystem` (cannot hold FIFOs), `not_permitted`, `no_space`, `too_long`, `invalid` (NUL).
-[[nodiscard]] KITH_EXPORT result<void> create_fifo(std::string_view path, mode_t mode = 0600,
+[[nodiscard]] KITH_EXPORT result<void> create_fifo(const fifo_path& path, mode_t mode = 0600,
                                                    creation policy = creation::must_be_new) noexcept;
 
 /// Removes the name. Who has it open goes on; nobody can open it any more. Anything but a FIFO is left alone.
 /// (Between that check and the removal somebody may exchange the file: only the directory's mode prevents that.)
 /// Errors: `not_found`, `wrong_kind`, `not_permitted`, `too_long`, `invalid`. unlink(2).
-[[nodiscard]] KITH_EXPORT result<void> remove_fifo(std::string_view path) noexcept;
+[[nodiscard]] KITH_EXPORT result<void> remove_fifo(const fifo_path& path) noexcept;
 
 /// Looks at the FIFO without opening it: opening would let a waiting writer or reader in.
 /// Errors: `not_found`, `wrong_kind`, `not_permitted`, `too_long`, `invalid`. stat(2).
-[[nodiscard]] KITH_EXPORT result<fifo_status> fifo_status_of(std::string_view path) noexcept;
+[[nodiscard]] KITH_EXPORT result<fifo_status> fifo_status_of(const fifo_path& path) noexcept;
 
 /// The reading end. read(2) on a FIFO returns 0 both before the first writer has come and after the last one has
 /// left; here the former is a wait like any other (`would_block`, `timed_out`), and only the latter is
@@ -97,17 +110,17 @@ public:
 /// Opens for reading. Waits for a writer; `immediate()` does not, and still succeeds: F_GETFL shows exactly
 /// open(O_RDONLY | O_NONBLOCK). Close-on-exec, as all of these.
 /// Errors: `timed_out`, `stopped`, `not_found`, `not_permitted`, `wrong_kind`, `limit_reached`, `too_long`, `invalid`.
-[[nodiscard]] KITH_EXPORT result<fifo_reader> open_fifo_reader(std::string_view path,
+[[nodiscard]] KITH_EXPORT result<fifo_reader> open_fifo_reader(const fifo_path& path,
                                                                const wait_policy& wait = {}) noexcept;
 
 /// Opens for writing. Waits for a reader. With `immediate()` and no reader: `would_block` with ENXIO. Not `not_found`,
 /// for the FIFO is there, and not `peer_gone`, for nobody has left: a reader may come, which is what would_block says.
 /// For the same reason expiry is `timed_out` with ENXIO. Other errors: as open_fifo_reader.
-[[nodiscard]] KITH_EXPORT result<fifo_writer> open_fifo_writer(std::string_view path,
+[[nodiscard]] KITH_EXPORT result<fifo_writer> open_fifo_writer(const fifo_path& path,
                                                                const wait_policy& wait = {}) noexcept;
 
 /// Opens for reading and writing, which on Linux never waits. Needs both permissions.
 /// Errors: as open_fifo_reader, without those of waiting.
-[[nodiscard]] KITH_EXPORT result<fifo_both> open_fifo_both(std::string_view path) noexcept;
+[[nodiscard]] KITH_EXPORT result<fifo_both> open_fifo_both(const fifo_path& path) noexcept;
 
 }  // namespace kith::inline KITH_ABI::sys
