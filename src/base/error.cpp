@@ -122,6 +122,9 @@ std::string_view remedy(const error& failure) noexcept {
     case errc::exists: return "choose another name, open the existing one, or remove it";
     case errc::not_permitted: return "check the object's owner and mode";
     case errc::limit_reached:
+        // EMFILE of mq_open means the bytes of the user's queues, unless descriptors really have run out.
+        if (std::string_view{failure.operation()} == "mq_open(RLIMIT_MSGQUEUE)")
+            return "remove queues that nobody uses, make smaller ones, or raise the limit (ulimit -q)";
         return failure.os_error() == EMFILE ? "raise the limit (ulimit -n), or close descriptors"
                                             : "remove objects that nobody uses, or raise the limit";
     case errc::no_space: return "free space on the file system or remove objects that nobody uses";

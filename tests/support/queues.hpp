@@ -53,7 +53,7 @@ inline kith::sys::sysv_key unique_key() {
 /// Unlinks the POSIX queue when it goes out of scope.
 class posix_mq_name {
 public:
-    posix_mq_name() : name_{"/" + unique_name("mq")} {}
+    posix_mq_name() : name_{std::string{"/"}.append(unique_name("mq"))} {}
     explicit posix_mq_name(std::string name) : name_{std::move(name)} {}
     ~posix_mq_name() { ::mq_unlink(name_.c_str()); }
     posix_mq_name(const posix_mq_name&) = delete;
