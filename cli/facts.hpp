@@ -24,11 +24,10 @@ public:
         list_.push_back({std::move(key), std::move(what), std::move(note)});
         return *this;
     }
-    facts& add(std::string key, std::string_view text, std::string note = {}) {
-        return add(std::move(key), value{std::string{text}}, std::move(note));
-    }
-    facts& add(std::string key, const char* text, std::string note = {}) {
-        return add(std::move(key), value{std::string{text}}, std::move(note));
+    template <class Text>
+        requires std::is_convertible_v<const Text&, std::string_view>
+    facts& add(std::string key, const Text& text, std::string note = {}) {
+        return add(std::move(key), value{std::string{std::string_view{text}}}, std::move(note));
     }
     template <class Number>
         requires std::is_integral_v<Number>

@@ -41,6 +41,9 @@ using outcome = std::expected<T, failure>;
 [[nodiscard]] inline std::unexpected<failure> refuse(kith::errc code, const char* operation, std::string reason) {
     return std::unexpected<failure>{failure{kith::error{code, operation}, std::move(reason)}};
 }
+/// A failure from the errno of a system call that the command made itself; for the usual codes.
+[[nodiscard]] failure os_failure(const char* operation, int os_error, kith::object_ref object = {});
+
 /// Passes on the failure of a kith::result or an outcome.
 template <class Expected>
 [[nodiscard]] std::unexpected<failure> pass_on(const Expected& from) {

@@ -38,17 +38,18 @@ void say(std::string_view text) {
 
 }  // namespace
 
-kith::wait_policy session::wait() {
-    if (!until_) {
-        if (no_wait)
-            until_ = kith::deadline::immediate();
-        else if (timeout_ns)
-            until_ = kith::deadline::in(std::chrono::nanoseconds{*timeout_ns});
-        else
-            until_ = kith::deadline::never();
-    }
-    if (stop_.stop_possible()) return {*until_, stop_};
-    return *until_;
+kith::wait_policy session::wait() const {
+    auto wait = patient();
+    if (no_wait)
+        wait.until = kith::deadline::immediate();
+    else if (timeout_ns)
+        wait.until = kith::deadline::in(std::chrono::nanoseconds{*timeout_ns});
+    return wait;
+}
+
+kith::wait_policy session::patient() const {
+    if (stop_.stop_possible()) return {kith::deadline::never(), stop_};
+    return {};
 }
 
 void session::catch_signals() {
@@ -110,8 +111,7 @@ int session::print(const facts& what) {
 }
 
 bool session::write(kith::byte_view body) {
-    const auto done = write_stdout(
-        body, stop_.stop_possible() ? kith::wait_policy{kith::deadline::never(), stop_} : kith::wait_policy{});
+    const auto done = write_stdout(body, patient());
     if (done) return true;
     fail("write to", "standard output", done.error());
     return false;

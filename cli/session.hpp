@@ -44,9 +44,9 @@ public:
     session& operator=(const session&) = delete;
     ~session() = default;
 
-    /// How the verb may wait: --no-wait, --timeout (from the first call of wait() on, for all waits together), and,
-    /// after catch_signals(), until a signal asks it to stop.
-    [[nodiscard]] kith::wait_policy wait();
+    /// How one wait may go: --no-wait, or --timeout from this call on, or for ever; and, after catch_signals(), until
+    /// a signal asks it to stop. Ask anew for each message: the time-out is for each of them.
+    [[nodiscard]] kith::wait_policy wait() const;
     /// For verbs that have something to take back when SIGINT, SIGTERM or SIGHUP comes (a socket path, a private
     /// queue): from now on these make waits end with `errc::stopped`; return as usual, so that destructors
     /// run; main() then dies of that signal. A second signal ends the process at once. Costs a thread, and turns
@@ -55,6 +55,8 @@ public:
     void catch_signals();
     /// The signal that was caught; 0 if none.
     [[nodiscard]] static int caught_signal();
+    /// How to wait for what is not the object's business (standard input and output): until stopped.
+    [[nodiscard]] kith::wait_policy patient() const;
     /// The stop token of catch_signals(), for verbs with threads.
     [[nodiscard]] const std::stop_token& stop() const { return stop_; }
 
@@ -83,7 +85,6 @@ public:
     [[nodiscard]] static outcome<std::size_t> read_stdin(kith::byte_span buffer, const kith::wait_policy& wait);
 
 private:
-    std::optional<kith::deadline> until_;
     std::stop_source source_{std::nostopstate};
     std::stop_token stop_;
 };

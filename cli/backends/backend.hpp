@@ -33,12 +33,12 @@ using bytes = std::vector<std::byte>;
 /// kith create. What is not set was not given on the command line: use the mechanism's default. An option that the
 /// mechanism has no use for must be refused with `option_refused`, never ignored.
 struct create_options {
-    std::optional<unsigned> mode;       ///< permission bits; umask per SEMANTICS G12 is the kernel's business
+    std::optional<unsigned> mode = {};  ///< permission bits; umask per SEMANTICS G12 is the kernel's business
     bool exclusive = false;             ///< must be new: else `exists`. Without it, finding a fitting object is success
-    std::optional<std::uint64_t> size;  ///< bytes: memory, and the bytes that a System V queue may hold
-    std::optional<std::uint64_t> max_messages;  ///< POSIX queues
-    std::optional<std::uint64_t> message_size;  ///< bytes, POSIX queues
-    std::vector<std::int64_t> values;           ///< semaphores: one initial value each; empty: one semaphore, value 0
+    std::optional<std::uint64_t> size = {};          ///< bytes: memory, and the bytes that a System V queue may hold
+    std::optional<std::uint64_t> max_messages = {};  ///< POSIX queues
+    std::optional<std::uint64_t> message_size = {};  ///< bytes, POSIX queues
+    std::vector<std::int64_t> values = {};  ///< semaphores: one initial value each; empty: one semaphore, value 0
 };
 
 /// What create did.
@@ -61,28 +61,28 @@ struct selection {
 
 /// kith recv, for one message or one read.
 struct receive_options {
-    selection which;
-    std::optional<std::uint64_t> peek;  ///< look at message INDEX (0 = first) and leave it there
-    std::size_t max_size = 0;           ///< largest body in bytes; 0: the object's own limit, or 1 MiB
-    bool truncate = false;              ///< --truncate: cut a longer one instead of failing with `truncated`
+    selection which = {};
+    std::optional<std::uint64_t> peek = {};  ///< look at message INDEX (0 = first) and leave it there
+    std::size_t max_size = 0;                ///< largest body in bytes; 0: the object's own limit, or 1 MiB
+    bool truncate = false;                   ///< --truncate: cut a longer one instead of failing with `truncated`
 };
 
 /// kith send, for one message.
 struct send_options {
-    std::optional<std::int64_t> type;      ///< System V queues: default 1; refuse where there are no types
-    std::optional<std::int64_t> priority;  ///< POSIX queues: default 0; refuse where there are none
+    std::optional<std::int64_t> type = {};      ///< System V queues: default 1; refuse where there are no types
+    std::optional<std::int64_t> priority = {};  ///< POSIX queues: default 0; refuse where there are none
 };
 
 /// One message, or one piece of a stream.
 struct message {
-    bytes body;
-    std::optional<std::int64_t> type;
-    std::optional<std::int64_t> priority;
-    std::optional<std::int64_t> pid;  ///< the sender, where the mechanism tells
-    std::optional<std::int64_t> uid;
-    std::optional<std::string> from;         ///< the sender's address, where it has one (datagrams)
-    bool truncated = false;                  ///< the body was cut (only with receive_options::truncate)
-    std::optional<std::uint64_t> full_size;  ///< of a cut message, where the mechanism tells
+    bytes body = {};
+    std::optional<std::int64_t> type = {};
+    std::optional<std::int64_t> priority = {};
+    std::optional<std::int64_t> pid = {};  ///< the sender, where the mechanism tells
+    std::optional<std::int64_t> uid = {};
+    std::optional<std::string> from = {};         ///< the sender's address, where it has one (datagrams)
+    bool truncated = false;                       ///< the body was cut (only with receive_options::truncate)
+    std::optional<std::uint64_t> full_size = {};  ///< of a cut message, where the mechanism tells
 };
 
 /// How a session is opened. Opening may wait (a FIFO without the other side).
@@ -143,7 +143,7 @@ public:
 };
 
 struct listen_options {
-    std::optional<unsigned> mode;  ///< of a name in the file system
+    std::optional<unsigned> mode = {};  ///< of a name in the file system
 };
 
 /// One request that waits for its reply. Destroying it unanswered tells the client that there will be no reply,

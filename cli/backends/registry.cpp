@@ -14,7 +14,7 @@ backend& nothing() {
 
 backend& backend_for(kith::scheme mechanism) {
     switch (mechanism) {
-    case kith::scheme::fd: return nothing<kith::scheme::fd>();
+    case kith::scheme::fd: return fd_backend();
 
     case kith::scheme::fifo: return nothing<kith::scheme::fifo>();
 
@@ -38,7 +38,7 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::pid: return nothing<kith::scheme::pid>();
     }
-    return nothing<kith::scheme::fd>();
+    return fd_backend();
 }
 
 }  // namespace kith_cli

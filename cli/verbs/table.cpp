@@ -5,9 +5,14 @@ namespace kith_cli {
 
 void add_all_verbs(CLI::App& app, session& s) {
     // objects
+    add_create(app, s);
+    add_rm(app, s);
     add_show(app, s);
+    add_drain(app, s);
 
     // messages and bytes
+    add_send(app, s);
+    add_recv(app, s);
 
     // semaphores
 
@@ -26,6 +31,7 @@ void add_all_verbs(CLI::App& app, session& s) {
     // the tour
 
     // the command itself
+    add_version(app, s);
 }
 
 }  // namespace kith_cli
