@@ -5,6 +5,9 @@
 // turns it into text, and is the only function here that does.
 // Thread safety: values; distinct objects from any threads. describe() is not async-signal-safe.
 #pragma once
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -88,11 +91,10 @@ public:
     [[nodiscard]] constexpr kind what() const noexcept { return kind_; }
     /// The descriptor, process id, key or id; 0 for a name.
     [[nodiscard]] constexpr std::int64_t value() const noexcept {
-        std::uint64_t bits = 0;
         if (kind_ == kind::name) return 0;
-        for (std::size_t i = 0; i < 8; ++i)
-            bits |= static_cast<std::uint64_t>(static_cast<unsigned char>(text_[i])) << (8 * i);
-        return static_cast<std::int64_t>(bits);
+        std::array<char, sizeof(std::int64_t)> bytes{};
+        std::copy_n(text_, bytes.size(), bytes.data());
+        return std::bit_cast<std::int64_t>(bytes);
     }
     /// The name, or its end; empty for the other kinds.
     [[nodiscard]] constexpr std::string_view text() const noexcept { return {text_, length_}; }
@@ -102,14 +104,13 @@ private:
     static constexpr object_ref number(kind what, std::int64_t value) noexcept {
         object_ref ref;
         ref.kind_ = what;
-        const auto bits = static_cast<std::uint64_t>(value);
-        for (std::size_t i = 0; i < 8; ++i)
-            ref.text_[i] = static_cast<char>(static_cast<unsigned char>(bits >> (8 * i)));
+        const auto bytes = std::bit_cast<std::array<char, sizeof value>>(value);
+        std::copy_n(bytes.data(), bytes.size(), ref.text_);
         return ref;
     }
+    char text_[name_capacity] = {};
     kind kind_ = kind::none;
     std::uint8_t length_ = 0;
-    char text_[name_capacity] = {};
 };
 
 /// A failure: the code, the operating system's error, the operation and the object.
@@ -117,7 +118,7 @@ class error {
 public:
     /// `operation` must be a string literal (it is kept as a pointer).
     constexpr error(errc code, const char* operation, int os_error = 0, object_ref object = {}) noexcept
-        : operation_{operation}, os_error_{os_error}, code_{code}, object_{object} {}
+        : operation_{operation}, object_{object}, os_error_{os_error}, code_{code} {}
 
     [[nodiscard]] constexpr errc code() const noexcept { return code_; }
     /// The errno of the failed system call; 0 if kith itself refused.
@@ -132,9 +133,9 @@ public:
 
 private:
     const char* operation_;
+    object_ref object_;
     int os_error_;
     errc code_;
-    object_ref object_;
 };
 static_assert(sizeof(error) <= 48, "an error is passed by value everywhere");
 static_assert(std::is_trivially_copyable_v<error>);

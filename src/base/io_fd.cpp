@@ -65,11 +65,15 @@ private:
     const io_fd& object_;
 };
 
+// Moving needs exclusive access, so nothing has to be ordered.
 io_fd::io_fd(io_fd&& other) noexcept
-    : fd_{other.fd_.exchange(-1)},
-      bell_{other.bell_.exchange(-1)},
-      waiters_pid_{other.waiters_pid_.load()},
-      mode_{other.mode_} {}
+    : fd_{other.fd_.load(std::memory_order_relaxed)},
+      bell_{other.bell_.load(std::memory_order_relaxed)},
+      waiters_pid_{other.waiters_pid_.load(std::memory_order_relaxed)},
+      mode_{other.mode_} {
+    other.fd_.store(-1, std::memory_order_relaxed);
+    other.bell_.store(-1, std::memory_order_relaxed);
+}
 
 io_fd& io_fd::operator=(io_fd&& other) noexcept {
     if (this != &other) {
@@ -89,12 +93,14 @@ result<io_fd> io_fd::adopt(owned_fd fd) noexcept {
 }
 
 void io_fd::close() noexcept {
+    if (fd_.load(std::memory_order_relaxed) < 0 && bell_.load(std::memory_order_relaxed) < 0) return;
     owned_fd fd{fd_.exchange(-1)};
-    if (fd.valid() && waiters_pid_.load() == ::getpid()) {
-        if (waiters_.load() != 0 && bell_.load() >= 0) ring(bell_.load());
+    // In a forked child the counted waiters are the parent's; asked last, because it is a system call.
+    if (fd.valid() && waiters_.load() != 0 && waiters_pid_.load() == ::getpid()) {
+        if (bell_.load() >= 0) ring(bell_.load());
         for (int n = waiters_.load(); n != 0; n = waiters_.load()) waiters_.wait(n);
     }
-    owned_fd{bell_.exchange(-1)}.reset();
+    if (bell_.load(std::memory_order_relaxed) >= 0) owned_fd{bell_.exchange(-1)}.reset();
 }
 
 owned_fd io_fd::release() noexcept {

@@ -9,10 +9,22 @@
 
 namespace kith::inline KITH_ABI::detail {
 
+/// A failed transfer. Out of line and made in place: what callers poll with should cost little more than the call.
+[[nodiscard, gnu::noinline]] inline result<std::size_t> transfer_failed(errc code, const char* operation, int os_error,
+                                                                        int fd) noexcept {
+    return result<std::size_t>{std::unexpect, code, operation, os_error, object_ref::descriptor(fd)};
+}
+
+/// What an attempt that moved nothing means.
+enum class zero : bool {
+    is_a_count,
+    is_the_end,  ///< `end_of_stream`
+};
+
 /// Calls `attempt(fd)`, a system call that returns a count or -1 with errno, until it does not report
 /// EAGAIN, waiting for `events` in between. `code_of(errno)` names the failure. On a descriptor in blocking
 /// mode the wait comes first, so that the attempt does not wait without a deadline.
-template <class Attempt, class CodeOf>
+template <zero Zero = zero::is_a_count, class Attempt, class CodeOf>
 [[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
                                            const char* operation, Attempt attempt, CodeOf code_of) noexcept {
     bool wait_first = object.mode() == fd_mode::blocking;
@@ -22,20 +34,21 @@ template <class Attempt, class CodeOf>
         }
         const int fd = object.native().get();
         const auto n = attempt(fd);
-        if (n >= 0) [[likely]]
+        if (n > 0 || (n == 0 && Zero == zero::is_a_count)) [[likely]]
             return static_cast<std::size_t>(n);
+        if (n == 0) return transfer_failed(errc::end_of_stream, operation, 0, fd);
         const int os_error = errno;
         if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) continue;
-        if (os_error != EAGAIN) return fail(code_of(os_error), operation, os_error, object_ref::descriptor(fd));
-        if (wait.until.is_immediate()) return fail(errc::would_block, operation, EAGAIN, object_ref::descriptor(fd));
+        if (os_error != EAGAIN) return transfer_failed(code_of(os_error), operation, os_error, fd);
+        if (wait.until.is_immediate()) return transfer_failed(errc::would_block, operation, EAGAIN, fd);
         wait_first = true;
     }
 }
 
-template <class Attempt>
+template <zero Zero = zero::is_a_count, class Attempt>
 [[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
                                            const char* operation, Attempt attempt) noexcept {
-    return transfer(object, events, wait, operation, attempt, code_for);
+    return transfer<Zero>(object, events, wait, operation, attempt, code_for);
 }
 
 }  // namespace kith::inline KITH_ABI::detail

@@ -29,12 +29,10 @@ ssize_t not_yet() noexcept {
 
 result<std::size_t> byte_reader::read_some(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
-    auto count = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) {
+    return detail::transfer<detail::zero::is_the_end>(*this, POLLIN, wait, "read", [&](int fd) {
         const auto n = ::read(fd, buffer.data(), buffer.size());
         return n == 0 && end_rule_ == end_rule::hangup && !hung_up(fd) ? not_yet() : n;
     });
-    if (count && *count == 0) return fail(errc::end_of_stream, "read", 0, object_ref::descriptor(native().get()));
-    return count;
 }
 
 result<void> byte_reader::read_full(byte_span buffer, std::size_t& done, const wait_policy& wait) noexcept {

@@ -1,0 +1,47 @@
+// pair - one call of kith and the bare system call, measured side by side.
+//
+// bench/overhead_<mechanism>.cpp lists pairs. Both sides of a pair do the same work in the same order with the same
+// descriptors' kinds; what surrounds the measured call (draining a pipe, say) is done with bare calls on both sides.
+#pragma once
+#include <benchmark/benchmark.h>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <utility>
+
+namespace kith_bench {
+
+using side = std::function<void(benchmark::State&)>;
+
+/// Lists a pair before main: `const pair write{"pipe write_some 1 B", bare, kith};`
+struct pair {
+    pair(const std::string& name, side bare, side kith) {
+        benchmark::RegisterBenchmark((name + "/bare").c_str(), std::move(bare));
+        benchmark::RegisterBenchmark((name + "/kith").c_str(), std::move(kith));
+    }
+};
+
+/// A measurement of calls that fail is none: ends the program.
+template <class T>
+T&& must(T&& outcome) {
+    if (!outcome) std::abort();
+    return std::forward<T>(outcome);
+}
+inline void must_be(bool condition) {
+    if (!condition) std::abort();
+}
+
+/// Runs `call` in batches of `batch`, with `between` after each batch; both are measured, so `between` should be short.
+template <class Call, class Between>
+void in_batches(benchmark::State& state, int batch, Call call, Between between) {
+    while (state.KeepRunningBatch(batch)) {
+        for (int i = 0; i < batch; ++i) call();
+        between();
+    }
+}
+template <class Call>
+void each(benchmark::State& state, Call call) {
+    for ([[maybe_unused]] auto step : state) call();
+}
+
+}  // namespace kith_bench
