@@ -36,7 +36,7 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::udp: return nothing<kith::scheme::udp>();
 
-    case kith::scheme::pid: return nothing<kith::scheme::pid>();
+    case kith::scheme::pid: return pid_backend();
     }
     return fd_backend();
 }

@@ -23,8 +23,10 @@ void add_all_verbs(CLI::App& app, session& s) {
     // the other end
 
     // processes
+    add_wait(app, s);
 
     // eventfd
+    add_eventfd(app, s);
 
     // connections and requests
 
