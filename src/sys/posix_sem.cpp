@@ -14,6 +14,8 @@
 namespace kith::inline KITH_ABI::sys {
 namespace {
 
+static_assert(SEM_FAILED == nullptr, "what sem_open returns on failure is an object that is not open");
+
 // With room for the slash in front that glibc lets out.
 using sem_name = detail::c_string<posix_sem_max_name + 1>;
 
@@ -129,7 +131,7 @@ result<int> posix_sem::value() const noexcept {
     return value_of(sem);
 }
 
-result<posix_sem> open_posix_sem(std::string_view name, const posix_sem_options& options) noexcept {
+result<posix_sem> posix_sem::open(std::string_view name, const posix_sem_options& options) noexcept {
     const auto text = checked(name, "sem_open");
     if (!text) return fail(text.error());
     const auto about = object_ref::name(name);
@@ -140,9 +142,8 @@ result<posix_sem> open_posix_sem(std::string_view name, const posix_sem_options&
                       : options.create == creation::must_be_new ? O_CREAT | O_EXCL
                                                                 : O_CREAT;
     posix_sem sem{::sem_open(text->get(), flags, options.mode, options.value)};
-    if (sem.native() == SEM_FAILED) {
+    if (!sem.is_open()) {
         const int os_error = errno;
-        sem = posix_sem{};
         // Name and value were right, so it is what lies under the name: too small, not a file, a link.
         if (os_error == EINVAL) return fail(errc::wrong_size, "sem_open", EINVAL, about);
         if (os_error == ENODEV) return fail(errc::wrong_kind, "sem_open", ENODEV, about);

@@ -130,14 +130,16 @@ result<sysv_sem_status> sysv_sem::status() const noexcept {
     semid_ds raw{};
     const auto done = detail::set_control(id_, IPC_STAT, "semctl(IPC_STAT)", {.buf = &raw});
     if (!done) return fail(done.error());
-    return detail::status_from(id_, raw);
+    return detail::status_from(raw);
 }
 
-result<void> sysv_sem::set_owner(const sysv_sem_owner& owner) const noexcept {
+result<void> sysv_sem::change(const sysv_sem_change& wish) const noexcept {
     semid_ds raw{};
-    raw.sem_perm.uid = owner.uid;
-    raw.sem_perm.gid = owner.gid;
-    raw.sem_perm.mode = static_cast<decltype(raw.sem_perm.mode)>(owner.mode & 0777U);
+    auto done = detail::set_control(id_, IPC_STAT, "semctl(IPC_STAT)", {.buf = &raw});
+    if (!done) return fail(done.error());
+    raw.sem_perm.uid = wish.uid.value_or(raw.sem_perm.uid);
+    raw.sem_perm.gid = wish.gid.value_or(raw.sem_perm.gid);
+    raw.sem_perm.mode = static_cast<decltype(raw.sem_perm.mode)>(wish.mode.value_or(raw.sem_perm.mode) & 0777U);
     return detail::without_value(detail::set_control(id_, IPC_SET, "semctl(IPC_SET)", {.buf = &raw}));
 }
 

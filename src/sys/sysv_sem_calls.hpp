@@ -48,17 +48,17 @@ union semctl_argument {
     return {};
 }
 
-[[nodiscard]] inline sys::sysv_sem_status status_from(int id, const semid_ds& raw) noexcept {
-    return {.id = id,
-            .key = raw.sem_perm.__key,
+[[nodiscard]] inline sys::sysv_sem_status status_from(const semid_ds& raw) noexcept {
+    using clock = std::chrono::system_clock;
+    return {.key = sys::sysv_key{raw.sem_perm.__key},
             .count = raw.sem_nsems,
-            .mode = static_cast<mode_t>(raw.sem_perm.mode & 0777U),
             .uid = raw.sem_perm.uid,
             .gid = raw.sem_perm.gid,
             .creator_uid = raw.sem_perm.cuid,
             .creator_gid = raw.sem_perm.cgid,
-            .last_operation = raw.sem_otime,
-            .last_change = raw.sem_ctime};
+            .mode = raw.sem_perm.mode & 0777U,
+            .last_operation = clock::from_time_t(raw.sem_otime),
+            .last_change = clock::from_time_t(raw.sem_ctime)};
 }
 
 }  // namespace kith::inline KITH_ABI::detail

@@ -30,7 +30,7 @@ errc code_of_semget(int os_error) noexcept {
 
 // C2 and C3. Both steps of C3 need the right to alter only, and leave every value as it is.
 result<void> initialise(int id, const sysv_sem_options& options) noexcept {
-    const sysv_sem set{id, wanted_count(options)};
+    const auto set = sysv_sem::from_id(id, wanted_count(options));
     if (!options.values.empty()) {
         if (auto done = set.set_values(options.values); !done) return done;
     }
@@ -45,9 +45,9 @@ result<void> initialise(int id, const sysv_sem_options& options) noexcept {
 result<void> wait_for_creator(int id, object_ref about, deadline until, const wait_policy& wait) noexcept {
     auto pause = first_pause_ns;
     for (bool told = false;;) {
-        const auto now = sysv_sem{id}.status();
+        const auto now = sysv_sem::from_id(id).status();
         if (!now) return fail(now.error().about(about));
-        if (now->last_operation != 0) return {};
+        if (now->last_operation.time_since_epoch().count() != 0) return {};
         if (wait.stop_requested()) return fail(errc::stopped, "sem_otime", 0, about);
         if (detail::expired(until)) return fail(detail::expiry_code(until), "sem_otime", 0, about);
         if (!std::exchange(told, true)) detail::notify(event_kind::polling, "sem_otime", about);
@@ -58,57 +58,59 @@ result<void> wait_for_creator(int id, object_ref about, deadline until, const wa
     }
 }
 
-result<sysv_sem> make(sysv_key key, const sysv_sem_options& options) noexcept {
-    const auto about = object_ref::sysv_key(key.value());
-    const auto count = wanted_count(options);
-    // semget takes an int, and would see a huge count as a small one.
-    if (count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
-        return fail(errc::invalid, "semget", EINVAL, about);
-    const int id =
-        ::semget(key.value(), static_cast<int>(count), static_cast<int>(options.mode & 0777U) | IPC_CREAT | IPC_EXCL);
-    if (id < 0) return fail(code_of_semget(errno), "semget", errno, about);
-    if (auto done = initialise(id, options); !done) {
-        // Ours alone, and useless: nobody could tell it from one whose creator died.
-        ::semctl(id, 0, IPC_RMID);
-        return fail(done.error().about(about));
-    }
-    return sysv_sem{id, count, true};
-}
-
-result<sysv_sem> find(sysv_key key, const sysv_sem_options& options, const wait_policy& wait) noexcept {
-    const auto about = object_ref::sysv_key(key.value());
-    const int id = ::semget(key.value(), 0, 0);
-    if (id < 0) return fail(code_of_semget(errno), "semget", errno, about);
-    const auto now = sysv_sem{id}.status();
-    if (!now) return fail(now.error().about(about));
-    if (const auto wanted = wanted_count(options); wanted != 0 && wanted != now->count)
-        return fail(errc::wrong_size, "semget", 0, about);
-    if (options.ready == sem_readiness::from_creator) {
-        const auto until = wait.until.is_never() ? deadline::in(sysv_sem_creator_patience) : wait.until;
-        if (auto ready = wait_for_creator(id, about, until, wait); !ready) return fail(ready.error());
-    }
-    return sysv_sem{id, now->count};
-}
-
 }  // namespace
 
-result<sysv_sem> open_sysv_sem(sysv_key key, const sysv_sem_options& options, const wait_policy& wait) noexcept {
+struct sysv_sem::opening {
+    static result<sysv_sem> make(sysv_key key, const sysv_sem_options& options) noexcept {
+        const auto about = object_ref::sysv_key(key.value());
+        const auto count = wanted_count(options);
+        // semget takes an int, and would see a huge count as a small one.
+        if (count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+            return fail(errc::invalid, "semget", EINVAL, about);
+        const int id = ::semget(key.value(), static_cast<int>(count),
+                                static_cast<int>(options.mode & 0777U) | IPC_CREAT | IPC_EXCL);
+        if (id < 0) return fail(code_of_semget(errno), "semget", errno, about);
+        if (auto done = initialise(id, options); !done) {
+            // Ours alone, and useless: nobody could tell it from one whose creator died.
+            ::semctl(id, 0, IPC_RMID);
+            return fail(done.error().about(about));
+        }
+        return sysv_sem{id, count, true};
+    }
+
+    static result<sysv_sem> find(sysv_key key, const sysv_sem_options& options, const wait_policy& wait) noexcept {
+        const auto about = object_ref::sysv_key(key.value());
+        const int id = ::semget(key.value(), 0, 0);
+        if (id < 0) return fail(code_of_semget(errno), "semget", errno, about);
+        const auto now = sysv_sem::from_id(id).status();
+        if (!now) return fail(now.error().about(about));
+        if (const auto wanted = wanted_count(options); wanted != 0 && wanted != now->count)
+            return fail(errc::wrong_size, "semget", 0, about);
+        if (options.ready == sem_readiness::from_creator) {
+            const auto until = wait.until.is_never() ? deadline::in(sysv_sem_creator_patience) : wait.until;
+            if (auto ready = wait_for_creator(id, about, until, wait); !ready) return fail(ready.error());
+        }
+        return from_id(id, now->count);
+    }
+};
+
+result<sysv_sem> sysv_sem::open(sysv_key key, const sysv_sem_options& options, const wait_policy& wait) noexcept {
     const auto about = object_ref::sysv_key(key.value());
     if (!options.values.empty() && options.count != 0 && options.values.size() != options.count)
         return fail(errc::invalid, "semget", 0, about);
     if (key.is_private()) {
         // IPC_PRIVATE always makes one, so it cannot exist already.
         if (options.create == creation::must_exist) return fail(errc::not_found, "semget", ENOENT, about);
-        return make(key, options);
+        return opening::make(key, options);
     }
-    if (options.create == creation::must_be_new) return make(key, options);
+    if (options.create == creation::must_be_new) return opening::make(key, options);
     // Others may make and remove the set between our calls; each turn means that somebody did.
     for (;;) {
-        auto found = find(key, options, wait);
+        auto found = opening::find(key, options, wait);
         const bool gone = !found && (found.error().code() == errc::not_found || found.error().code() == errc::removed);
         if (!gone) return found;
         if (options.create == creation::must_exist) return fail(errc::not_found, "semget", ENOENT, about);
-        auto made = make(key, options);
+        auto made = opening::make(key, options);
         if (made || made.error().code() != errc::exists) return made;
         if (wait.stop_requested()) return fail(errc::stopped, "semget", 0, about);
         if (!wait.until.is_never() && detail::expired(wait.until))
@@ -117,38 +119,39 @@ result<sysv_sem> open_sysv_sem(sysv_key key, const sysv_sem_options& options, co
     }
 }
 
-result<sysv_sem> open_sysv_sem_id(int id) noexcept {
-    const auto now = sysv_sem{id}.status();
+result<sysv_sem> sysv_sem::open_id(int id) noexcept {
+    const auto now = sysv_sem::from_id(id).status();
     if (!now) {
         const auto& failure = now.error();
         return fail(failure.code() == errc::removed ? errc::not_found : failure.code(), failure.operation(),
                     failure.os_error(), failure.object());
     }
-    return sysv_sem{id, now->count};
+    return from_id(id, now->count);
 }
 
-result<sysv_sem_limits> get_sysv_sem_limits() noexcept {
+result<sysv_sem_limits> read_sysv_sem_limits() noexcept {
     seminfo limits{};
     seminfo used{};
     if (::semctl(0, 0, IPC_INFO, detail::semctl_argument{.info = &limits}) < 0)
         return detail::fail_os("semctl(IPC_INFO)", errno);
     const int last = ::semctl(0, 0, SEM_INFO, detail::semctl_argument{.info = &used});
     if (last < 0) return detail::fail_os("semctl(SEM_INFO)", errno);
-    return sysv_sem_limits{.sets = limits.semmni,
-                           .sets_used = used.semusz,
-                           .semaphores = limits.semmns,
-                           .semaphores_used = used.semaem,
-                           .per_set = limits.semmsl,
-                           .steps = limits.semopm,
-                           .last_index = last};
+    return sysv_sem_limits{.per_set = static_cast<std::size_t>(limits.semmsl),
+                           .semaphores = static_cast<std::size_t>(limits.semmns),
+                           .steps = static_cast<std::size_t>(limits.semopm),
+                           .sets = static_cast<std::size_t>(limits.semmni),
+                           .sets_in_use = static_cast<std::size_t>(used.semusz),
+                           .semaphores_in_use = static_cast<std::size_t>(used.semaem),
+                           .highest_slot = last};
 }
 
-result<sysv_sem_status> sysv_sem_at(int index) noexcept {
+result<listed_sysv_sem> sysv_sem_in_slot(int slot) noexcept {
     semid_ds raw{};
-    const int id = ::semctl(index, 0, SEM_STAT_ANY, detail::semctl_argument{.buf = &raw});
-    if (id >= 0) return detail::status_from(id, raw);
-    return fail(errno == EINVAL ? errc::not_found : detail::code_for(errno), "semctl(SEM_STAT_ANY)", errno,
-                object_ref::sysv_id(index));
+    const int id = ::semctl(slot, 0, SEM_STAT_ANY, detail::semctl_argument{.buf = &raw});
+    if (id >= 0) return listed_sysv_sem{.id = id, .status = detail::status_from(raw)};
+    const int os_error = errno;
+    return fail(os_error == EINVAL ? errc::not_found : detail::code_for(os_error), "semctl(SEM_STAT_ANY)", os_error,
+                object_ref::sysv_id(slot));
 }
 
 }  // namespace kith::inline KITH_ABI::sys

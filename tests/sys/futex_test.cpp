@@ -12,6 +12,7 @@
 
 #include "support/child.hpp"
 #include "support/scope.hpp"
+#include "support/seccomp.hpp"
 #include "support/shared_memory.hpp"
 #include "support/syscall.hpp"
 
@@ -33,7 +34,7 @@ bool has_waitv() { return ::syscall(SYS_futex_waitv, nullptr, 0, 0, nullptr, 0) 
 // Runs `body` as on a kernel without futex_waitv, and says whether it took the fallback.
 int without_waitv(int os_error, const std::function<int()>& body) {
     return child{[&] {
-               if (!deny_syscalls({SYS_futex_waitv}, os_error)) return 77;
+               if (!deny({{.number = SYS_futex_waitv, .os_error = os_error}})) return 77;
                return body();
            }}
         .wait();

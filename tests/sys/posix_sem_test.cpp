@@ -36,8 +36,8 @@ public:
     ~test_name() { ::sem_unlink(name_.c_str()); }
     test_name(const test_name&) = delete;
     test_name& operator=(const test_name&) = delete;
-    [[nodiscard]] posix_sem make(unsigned value = 0, mode_t mode = 0600) const {
-        auto made = open_posix_sem(name_, {.create = creation::must_be_new, .value = value, .mode = mode});
+    [[nodiscard]] posix_sem make(unsigned value = 0, unsigned mode = 0600) const {
+        auto made = posix_sem::open(name_, {.create = creation::must_be_new, .value = value, .mode = mode});
         EXPECT_TRUE(ok(made));
         return std::move(*made);
     }
@@ -66,13 +66,13 @@ TEST(sys_posix_sem, posix_sem_N1_the_name_is_a_file_of_32_bytes_in_dev_shm) {
 TEST(sys_posix_sem, posix_sem_N1_names_with_and_without_the_slash_are_one_and_bad_ones_are_refused) {
     const test_name name;
     const auto sem = name.make(5);
-    const auto bare = open_posix_sem(name.text().substr(1));
+    const auto bare = posix_sem::open(name.text().substr(1));
     ASSERT_TRUE(ok(bare));
     EXPECT_EQ(*bare->value(), 5);
     for (const std::string bad : {"", "/", "/a/b", "a/b", "//a"})
-        EXPECT_TRUE(fails_with(open_posix_sem(bad, {.create = creation::create_or_open}), errc::invalid, EINVAL))
+        EXPECT_TRUE(fails_with(posix_sem::open(bad, {.create = creation::create_or_open}), errc::invalid, EINVAL))
             << bad;
-    EXPECT_TRUE(fails_with(open_posix_sem(std::string_view{"/a\0b", 4}), errc::invalid, EINVAL));
+    EXPECT_TRUE(fails_with(posix_sem::open(std::string_view{"/a\0b", 4}), errc::invalid, EINVAL));
 }
 
 TEST(sys_posix_sem, posix_sem_N1_a_name_may_have_251_bytes_and_no_more) {
@@ -81,31 +81,31 @@ TEST(sys_posix_sem, posix_sem_N1_a_name_may_have_251_bytes_and_no_more) {
     const test_name name{longest.substr(0, 252)};
     const auto sem = name.make(1);
     EXPECT_TRUE(ok(sem.wait()));
-    EXPECT_TRUE(fails_with(open_posix_sem(longest.substr(0, 253), {.create = creation::create_or_open}), errc::too_long,
-                           ENAMETOOLONG));
+    EXPECT_TRUE(fails_with(posix_sem::open(longest.substr(0, 253), {.create = creation::create_or_open}),
+                           errc::too_long, ENAMETOOLONG));
     EXPECT_TRUE(fails_with(unlink_posix_sem(longest.substr(0, 253)), errc::too_long, ENAMETOOLONG));
 }
 
 TEST(sys_posix_sem, posix_sem_N1_opening_follows_the_policy_and_leaves_a_found_value_alone) {
     const test_name name;
-    EXPECT_TRUE(fails_with(open_posix_sem(name), errc::not_found, ENOENT));
-    const auto made = open_posix_sem(name, {.create = creation::create_or_open, .value = 2, .mode = 0600});
+    EXPECT_TRUE(fails_with(posix_sem::open(name), errc::not_found, ENOENT));
+    const auto made = posix_sem::open(name, {.create = creation::create_or_open, .value = 2, .mode = 0600});
     ASSERT_TRUE(ok(made));
-    EXPECT_TRUE(fails_with(open_posix_sem(name, {.create = creation::must_be_new}), errc::exists, EEXIST));
-    const auto found = open_posix_sem(name, {.create = creation::create_or_open, .value = 9, .mode = 0666});
+    EXPECT_TRUE(fails_with(posix_sem::open(name, {.create = creation::must_be_new}), errc::exists, EEXIST));
+    const auto found = posix_sem::open(name, {.create = creation::create_or_open, .value = 9, .mode = 0666});
     ASSERT_TRUE(ok(found));
     EXPECT_EQ(*found->value(), 2);
     struct stat file{};
     ASSERT_EQ(::stat(name.file().c_str(), &file), 0);
     EXPECT_EQ(file.st_mode & 0777U, 0600u);
-    EXPECT_TRUE(ok(open_posix_sem(name)));
+    EXPECT_TRUE(ok(posix_sem::open(name)));
 }
 
 TEST(sys_posix_sem, posix_sem_N1_a_first_value_above_the_maximum_is_refused) {
     const test_name name;
     for (const auto how : {creation::must_be_new, creation::create_or_open})
-        EXPECT_TRUE(fails_with(open_posix_sem(name, {.create = how, .value = 0x80000000U}), errc::invalid, EINVAL));
-    EXPECT_TRUE(fails_with(open_posix_sem(name), errc::not_found));
+        EXPECT_TRUE(fails_with(posix_sem::open(name, {.create = how, .value = 0x80000000U}), errc::invalid, EINVAL));
+    EXPECT_TRUE(fails_with(posix_sem::open(name), errc::not_found));
     EXPECT_EQ(*name.make(posix_sem_max_value).value(), 2147483647);
 }
 
@@ -115,13 +115,13 @@ TEST(sys_posix_sem, posix_sem_N1_processes_that_race_to_create_see_the_value) {
         std::vector<child> racers;
         for (int i = 0; i < 4; ++i)
             racers.emplace_back([&] {
-                const auto sem = open_posix_sem(name, {.create = creation::create_or_open, .value = 4});
+                const auto sem = posix_sem::open(name, {.create = creation::create_or_open, .value = 4});
                 CHILD_CHECK(sem);
                 CHILD_CHECK(sem->wait(deadline::immediate()));  // each finds its own
                 return 0;
             });
         for (auto& one : racers) EXPECT_EQ(one.wait(), 0);
-        EXPECT_EQ(*open_posix_sem(name)->value(), 0);
+        EXPECT_EQ(*posix_sem::open(name)->value(), 0);
     }
 }
 
@@ -131,11 +131,11 @@ TEST(sys_posix_sem, posix_sem_N1_other_users_need_to_read_and_to_write) {
         mode_t before = ::umask(0);
         ~no_umask() { ::umask(before); }
     } none;
-    for (const mode_t mode : {mode_t{0604}, mode_t{0602}, mode_t{0600}}) {
+    for (const unsigned mode : {0604U, 0602U, 0600U}) {
         const test_name name;
         const auto sem = name.make(1, mode);
         EXPECT_EQ(0, as_nobody([&] {
-                      const auto refused = open_posix_sem(name);
+                      const auto refused = posix_sem::open(name);
                       CHILD_CHECK(!refused && refused.error().code() == errc::not_permitted &&
                                   refused.error().os_error() == EACCES);
                       return 0;
@@ -144,7 +144,7 @@ TEST(sys_posix_sem, posix_sem_N1_other_users_need_to_read_and_to_write) {
     const test_name name;
     const auto sem = name.make(1, 0606);
     EXPECT_EQ(0, as_nobody([&] {
-                  CHILD_CHECK(open_posix_sem(name)->wait());
+                  CHILD_CHECK(posix_sem::open(name)->wait());
                   const auto refused = unlink_posix_sem(name);  // /dev/shm is sticky
                   CHILD_CHECK(!refused && refused.error().code() == errc::not_permitted);
                   return 0;
@@ -155,18 +155,29 @@ TEST(sys_posix_sem, posix_sem_N1_a_file_that_is_no_semaphore_is_refused) {
     const test_name name;
     for (const std::string content : {"", "no", "a file that is longer than 32 bytes, all text"}) {
         std::ofstream{name.file(), std::ios::trunc} << content;
-        EXPECT_TRUE(fails_with(open_posix_sem(name), errc::wrong_size));
-        EXPECT_TRUE(fails_with(open_posix_sem(name, {.create = creation::create_or_open}), errc::wrong_size));
+        EXPECT_TRUE(fails_with(posix_sem::open(name), errc::wrong_size));
+        EXPECT_TRUE(fails_with(posix_sem::open(name, {.create = creation::create_or_open}), errc::wrong_size));
     }
     ASSERT_TRUE(ok(unlink_posix_sem(name)));
     ASSERT_EQ(::mkfifo(name.file().c_str(), 0600), 0);
-    EXPECT_TRUE(fails_with(open_posix_sem(name), errc::wrong_kind, ENODEV));
+    EXPECT_TRUE(fails_with(posix_sem::open(name), errc::wrong_kind, ENODEV));
+}
+
+TEST(sys_posix_sem, posix_sem_G1_the_ways_to_fail_are_told_apart_and_name_the_object) {
+    const test_name name;
+    const auto absent = posix_sem::open(name);
+    ASSERT_TRUE(fails_with(absent, errc::not_found, ENOENT));
+    EXPECT_EQ(absent.error().object(), kith::object_ref::name(name));
+    EXPECT_STREQ(absent.error().operation(), "sem_open");
+    const auto sem = name.make();
+    EXPECT_TRUE(fails_with(sem.wait(deadline::immediate()), errc::would_block, EAGAIN));
+    EXPECT_TRUE(fails_with(sem.wait(deadline::in(1ms)), errc::timed_out, ETIMEDOUT));
 }
 
 TEST(sys_posix_sem, posix_sem_N2_objects_of_one_name_share_the_semaphore_and_count_as_openings) {
     const test_name name;
     auto first = name.make(1);
-    auto second = *open_posix_sem(name);
+    auto second = *posix_sem::open(name);
     EXPECT_EQ(first.native(), second.native());
     first.close();
     EXPECT_FALSE(first.is_open());
@@ -177,7 +188,7 @@ TEST(sys_posix_sem, posix_sem_N2_objects_of_one_name_share_the_semaphore_and_cou
     auto moved = std::move(second);
     EXPECT_FALSE(second.is_open());  // NOLINT(bugprone-use-after-move)
     EXPECT_TRUE(ok(moved.post()));
-    moved = *open_posix_sem(name);
+    moved = *posix_sem::open(name);
     EXPECT_EQ(*moved.value(), 1);
 }
 
@@ -238,7 +249,7 @@ TEST(sys_posix_sem, posix_sem_N6_an_unlinked_semaphore_goes_on_where_it_is_open)
     const test_name name;
     const auto old = name.make(1);
     ASSERT_TRUE(ok(unlink_posix_sem(name)));
-    EXPECT_TRUE(fails_with(open_posix_sem(name), errc::not_found, ENOENT));
+    EXPECT_TRUE(fails_with(posix_sem::open(name), errc::not_found, ENOENT));
     EXPECT_TRUE(fails_with(unlink_posix_sem(name), errc::not_found, ENOENT));
     EXPECT_TRUE(ok(old.wait()));
     EXPECT_TRUE(ok(old.post()));
@@ -280,7 +291,7 @@ TEST(sys_posix_sem, posix_sem_N7_an_unnamed_semaphore_needs_room_alignment_and_a
     EXPECT_TRUE(fails_with((*full)->post(), errc::invalid, EOVERFLOW));
 }
 
-TEST(sys_posix_sem, posix_sem_N8_signals_do_not_shorten_or_break_a_wait) {
+TEST(sys_posix_sem, posix_sem_N8_G2_signals_do_not_shorten_or_break_a_wait) {
     const test_name name;
     const auto sem = name.make();
     const shared<place> memory;
@@ -313,7 +324,7 @@ TEST(sys_posix_sem, posix_sem_trap07_a_wait_without_deadline_survives_signals) {
     EXPECT_EQ(waiter.wait(), 0);
 }
 
-TEST(sys_posix_sem, posix_sem_trap14_a_wait_is_measured_on_the_monotonic_clock) {
+TEST(sys_posix_sem, posix_sem_G3_trap14_a_wait_is_measured_on_the_monotonic_clock) {
     const shared<place> memory;
     auto& sem = **unnamed_sem::create_at(memory.bytes(), 0);
     const auto before = deadline::clock::now().time_since_epoch();
@@ -347,7 +358,7 @@ TEST(sys_posix_sem, posix_sem_G8_names_belong_to_the_mount_namespace) {
     const int status = in_namespaces(CLONE_NEWNS, [&] {
         if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
         if (::mount("tmpfs", "/dev/shm", "tmpfs", 0, nullptr) != 0) return 77;
-        const auto hidden = open_posix_sem(name);
+        const auto hidden = posix_sem::open(name);
         CHILD_CHECK(!hidden && hidden.error().code() == errc::not_found);
         CHILD_CHECK(sem.wait());  // open ones go on
         return 0;
@@ -361,7 +372,7 @@ TEST(sys_posix_sem, posix_sem_G8_a_full_dev_shm_is_no_space) {
         if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
         if (::mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=4k") != 0) return 77;
         std::ofstream{"/dev/shm/filler"} << std::string(4096, 'x') << std::flush;
-        const auto full = open_posix_sem("/kith-test-full", {.create = creation::must_be_new});
+        const auto full = posix_sem::open("/kith-test-full", {.create = creation::must_be_new});
         CHILD_CHECK(!full && full.error().code() == errc::no_space && full.error().os_error() == ENOSPC);
         return 0;
     });
@@ -372,12 +383,12 @@ TEST(sys_posix_sem, posix_sem_G8_a_full_dev_shm_is_no_space) {
 TEST(sys_posix_sem, posix_sem_G9_a_semaphore_outlives_its_creator) {
     const test_name name;
     child creator{[&] {
-        CHILD_CHECK(open_posix_sem(name, {.create = creation::must_be_new, .value = 6}));
+        CHILD_CHECK(posix_sem::open(name, {.create = creation::must_be_new, .value = 6}));
         ::raise(SIGKILL);
         return 0;
     }};
     creator.wait();
-    EXPECT_EQ(*open_posix_sem(name)->value(), 6);
+    EXPECT_EQ(*posix_sem::open(name)->value(), 6);
 }
 
 TEST(sys_posix_sem, posix_sem_G12_the_umask_applies) {
@@ -467,7 +478,7 @@ TEST(sys_posix_sem, posix_sem_out_of_descriptors_is_limit_reached) {
     child limited{[&] {
         const rlimit none{3, 3};
         CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-        const auto refused = open_posix_sem("/kith-test-other");
+        const auto refused = posix_sem::open("/kith-test-other");
         CHILD_CHECK(!refused && refused.error().code() == errc::limit_reached && refused.error().os_error() == EMFILE);
         return 0;
     }};

@@ -38,16 +38,24 @@ inline constexpr std::size_t posix_sem_max_name = 251;
 /// How a named semaphore is opened or made.
 struct posix_sem_options {
     creation create = creation::must_exist;
-    unsigned value = 0;  ///< first value of a new one; a found one keeps its own
-    mode_t mode = 0600;  ///< rights of a new one, less the umask; who uses it needs to read and to write
+    unsigned value = 0;    ///< first value of a new one; a found one keeps its own
+    unsigned mode = 0600;  ///< rights of a new one, less the umask; who uses it needs to read and to write
 };
 
 /// A named semaphore. Move-only; closing it leaves the semaphore as it is.
 class posix_sem {
 public:
+    /// Opens or makes the semaphore `name`: up to 251 bytes, with or without a slash in front, none inside. Making is
+    /// atomic: nobody sees it without its value. Allocates (sem_open(3) keeps a table of what is open).
+    /// Errors: `not_found`, `exists`, `not_permitted`, `too_long`, `invalid` (name, or a value above
+    /// `posix_sem_max_value`), `wrong_size`, `wrong_kind` (what has that name is no semaphore), `limit_reached`
+    /// (descriptors), `no_space` (/dev/shm is full), `out_of_memory`. sem_open(3).
+    [[nodiscard]] KITH_EXPORT static result<posix_sem> open(std::string_view name,
+                                                            const posix_sem_options& options = {}) noexcept;
+
     posix_sem() noexcept = default;
     /// Takes over what sem_open(3) returned.
-    explicit posix_sem(sem_t* open) noexcept : sem_{open} {}
+    explicit posix_sem(sem_t* opened) noexcept : sem_{opened} {}
     KITH_EXPORT posix_sem(posix_sem&& other) noexcept;
     KITH_EXPORT posix_sem& operator=(posix_sem&& other) noexcept;
     posix_sem(const posix_sem&) = delete;
@@ -74,14 +82,6 @@ private:
     mutable std::atomic<int> waiters_{0};
     mutable std::atomic<pid_t> waiters_pid_{0};  // whose waiters: a forked child starts with none
 };
-
-/// Opens or makes the semaphore `name`: up to 251 bytes, with or without a slash in front, none inside. Making is
-/// atomic: nobody sees it without its value. Allocates (sem_open(3) keeps a table of what is open).
-/// Errors: `not_found`, `exists`, `not_permitted`, `too_long`, `invalid` (name, or a value above
-/// `posix_sem_max_value`), `wrong_size` (a file of that name is no semaphore), `limit_reached` (descriptors),
-/// `no_space` (/dev/shm is full), `out_of_memory`. sem_open(3).
-[[nodiscard]] KITH_EXPORT result<posix_sem> open_posix_sem(std::string_view name,
-                                                           const posix_sem_options& options = {}) noexcept;
 
 /// Removes the name; who has the semaphore open goes on with it. Errors: `not_found`, `not_permitted`, `too_long`,
 /// `invalid`. sem_unlink(3).

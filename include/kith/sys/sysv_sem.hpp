@@ -24,6 +24,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <kith/result.hpp>
@@ -63,40 +64,48 @@ struct sysv_sem_options {
     std::span<const std::uint16_t> values{};  ///< first values of a new set; empty: all 0. Not applied to a found one
     std::size_t count = 0;                    ///< semaphores in the set; 0: as many as `values`, or, if that is empty
                                               ///< too, any number in a found set
-    mode_t mode = 0600;                       ///< rights of a new set: read, alter. The umask does not apply
+    unsigned mode = 0600;                     ///< rights of a new set: read, alter. The umask does not apply
     sem_readiness ready = sem_readiness::from_creator;
 };
 
-/// What IPC_STAT tells.
+/// What semctl(IPC_STAT) tells. Times are 0 (1970) until it happens for the first time.
 struct sysv_sem_status {
-    int id = 0;
-    std::int32_t key = 0;
-    std::size_t count = 0;  ///< semaphores in the set
-    mode_t mode = 0;        ///< the nine permission bits
-    uid_t uid = 0;
-    gid_t gid = 0;
-    uid_t creator_uid = 0;
-    gid_t creator_gid = 0;
-    time_t last_operation = 0;  ///< sem_otime, seconds of the wall clock; 0: never, so perhaps not initialised
-    time_t last_change = 0;     ///< sem_ctime: creation, IPC_SET or SETVAL
+    sysv_key key{0};    ///< private_object() for one without a key
+    std::size_t count;  ///< semaphores in the set
+    unsigned uid, gid, creator_uid, creator_gid;
+    unsigned mode;                                         ///< the nine permission bits
+    std::chrono::system_clock::time_point last_operation;  ///< sem_otime, to the second; 0: perhaps not initialised
+    std::chrono::system_clock::time_point last_change;     ///< sem_ctime: creation, IPC_SET, SETVAL, SETALL
 };
 
-/// Owner and rights to set with IPC_SET.
-struct sysv_sem_owner {
-    uid_t uid = 0;
-    gid_t gid = 0;
-    mode_t mode = 0600;
+/// What to change; what is left out stays.
+struct sysv_sem_change {
+    std::optional<unsigned> uid{}, gid{}, mode{};
 };
 
 /// A semaphore set. A value that names it; copies name the same set.
 class sysv_sem {
 public:
-    /// Names the set `id`, without asking whether it exists. `count` is the number of semaphores in it, or 0:
-    /// then values() and set_values() ask for it each time (IPC_STAT, which needs the right to read).
-    constexpr explicit sysv_sem(int id, std::size_t count = 0, bool created = false) noexcept
-        : id_{id}, created_{created}, count_{count} {}
+    /// Opens the set of a key, or makes it, without the initialisation race of semget(2): the creator sets the values
+    /// and then makes one semop(2) that changes nothing; who finds the set waits until that has happened, until the
+    /// deadline of `wait`, or for `sysv_sem_creator_patience` if there is none. If it does not happen, the creator died
+    /// in between: `timed_out` with the operation "sem_otime"; remove the set and make it anew. With an immediate
+    /// deadline that is `would_block`. Needs the right to read a found set.
+    /// Errors: `not_found`, `exists`, `not_permitted`, `wrong_size` (found with another count), `invalid` (no count for
+    /// a new set or more than SEMMSL, a value above 32767, `values` and `count` differ), `limit_reached` (SEMMNI,
+    /// SEMMNS), `timed_out`, `would_block`, `stopped`, `out_of_memory`. After a failure nothing that was made here is
+    /// left. semget(2).
+    [[nodiscard]] KITH_EXPORT static result<sysv_sem> open(sysv_key key, const sysv_sem_options& options = {},
+                                                           const wait_policy& wait = {}) noexcept;
+    /// The set with this id, which must exist and be readable. Errors: `not_found`, `not_permitted`.
+    [[nodiscard]] KITH_EXPORT static result<sysv_sem> open_id(int id) noexcept;
+    /// The set with this id, unchecked: for ids from somewhere else that may be altered but not read. `count` is the
+    /// number of semaphores in it, or 0: then values() and set_values() ask for it each time (IPC_STAT).
+    [[nodiscard]] static constexpr sysv_sem from_id(int id, std::size_t count = 0) noexcept {
+        return sysv_sem{id, count, false};
+    }
 
-    [[nodiscard]] constexpr int id() const noexcept { return id_; }
+    [[nodiscard]] constexpr int native_id() const noexcept { return id_; }
     /// Whether opening it made it: the one process that finds true initialises what the set guards.
     [[nodiscard]] constexpr bool created() const noexcept { return created_; }
 
@@ -144,12 +153,17 @@ public:
 
     /// IPC_STAT; needs the right to read. Errors: `removed`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT result<sysv_sem_status> status() const noexcept;
-    /// IPC_SET. Errors: `removed`, `not_permitted` (EPERM: only owner, creator and CAP_SYS_ADMIN may).
-    [[nodiscard]] KITH_EXPORT result<void> set_owner(const sysv_sem_owner& owner) const noexcept;
-    /// Removes the set now; whoever waits in it gets `removed`. Errors: as set_owner().
+    /// Reads the status, changes it and writes it back (IPC_SET), in two calls. Errors: `removed`, `not_permitted`
+    /// (EPERM: only owner, creator and CAP_SYS_ADMIN may).
+    [[nodiscard]] KITH_EXPORT result<void> change(const sysv_sem_change& wish) const noexcept;
+    /// Removes the set now; whoever waits in it gets `removed`. Errors: as change().
     [[nodiscard]] KITH_EXPORT result<void> remove() const noexcept;
 
+    friend constexpr bool operator==(const sysv_sem& a, const sysv_sem& b) noexcept { return a.id_ == b.id_; }
+
 private:
+    struct opening;
+    constexpr sysv_sem(int id, std::size_t count, bool created) noexcept : id_{id}, created_{created}, count_{count} {}
     [[nodiscard]] KITH_EXPORT result<void> step(std::uint16_t number, int amount, int sign, sem_undo undo,
                                                 const wait_policy& wait) const noexcept;
     [[nodiscard]] result<void> check_size(std::size_t size, const char* operation) const noexcept;
@@ -159,34 +173,24 @@ private:
     std::size_t count_;
 };
 
-/// Opens the set of a key, or makes it, without the initialisation race of semget(2): the creator sets the values and
-/// then makes one semop(2) that changes nothing; who finds the set waits until that has happened, until the deadline
-/// of `wait`, or for `sysv_sem_creator_patience` if there is none. If it does not happen, the creator died in
-/// between: `timed_out` with the operation "sem_otime"; remove the set and make it anew. With an immediate deadline
-/// that is `would_block`. Needs the right to read a found set.
-/// Errors: `not_found`, `exists`, `not_permitted`, `wrong_size` (found with another count), `invalid` (no count for a
-/// new set or more than SEMMSL, a value above 32767, `values` and `count` differ), `limit_reached` (SEMMNI, SEMMNS),
-/// `timed_out`, `would_block`, `stopped`, `out_of_memory`. After a failure nothing that was made here is left.
-[[nodiscard]] KITH_EXPORT result<sysv_sem> open_sysv_sem(sysv_key key, const sysv_sem_options& options = {},
-                                                         const wait_policy& wait = {}) noexcept;
-
-/// Opens the set with this id. Errors: `not_found`, `not_permitted` (to read it).
-[[nodiscard]] KITH_EXPORT result<sysv_sem> open_sysv_sem_id(int id) noexcept;
-
-/// The limits of /proc/sys/kernel/sem, and what is used of them (SEM_INFO), in this IPC namespace.
+/// The limits of this IPC namespace (IPC_INFO, /proc/sys/kernel/sem) and what is used of them (SEM_INFO).
 struct sysv_sem_limits {
-    int sets = 0;             ///< SEMMNI
-    int sets_used = 0;        ///<
-    int semaphores = 0;       ///< SEMMNS, in all sets together
-    int semaphores_used = 0;  ///<
-    int per_set = 0;          ///< SEMMSL
-    int steps = 0;            ///< SEMOPM, steps in one call
-    int last_index = 0;       ///< the highest index in use, for sysv_sem_at()
+    std::size_t per_set;     ///< SEMMSL: semaphores in one set
+    std::size_t semaphores;  ///< SEMMNS: in all sets together
+    std::size_t steps;       ///< SEMOPM: in one apply()
+    std::size_t sets;        ///< SEMMNI
+    std::size_t sets_in_use, semaphores_in_use;
+    int highest_slot;  ///< the last slot worth asking sysv_sem_in_slot for
 };
-[[nodiscard]] KITH_EXPORT result<sysv_sem_limits> get_sysv_sem_limits() noexcept;
+/// Errors: `unsupported` (a kernel without System V IPC).
+[[nodiscard]] KITH_EXPORT result<sysv_sem_limits> read_sysv_sem_limits() noexcept;
 
-/// The set in slot `index`, from 0 to `last_index`, whoever owns it: the way to list all (SEM_STAT_ANY).
-/// Errors: `not_found` (the slot is free).
-[[nodiscard]] KITH_EXPORT result<sysv_sem_status> sysv_sem_at(int index) noexcept;
+/// A set found by its place in the kernel's table: the way to list all of them, as ipcs does.
+struct listed_sysv_sem {
+    int id;
+    sysv_sem_status status;
+};
+/// The set in a slot, from 0 to `highest_slot`, readable or not (SEM_STAT_ANY). Errors: `not_found` (an empty slot).
+[[nodiscard]] KITH_EXPORT result<listed_sysv_sem> sysv_sem_in_slot(int slot) noexcept;
 
 }  // namespace kith::inline KITH_ABI::sys
