@@ -1,0 +1,166 @@
+// fd_passing - what travels beside the bytes over a UNIX socket, out and in.
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "base/observer.hpp"
+#include "base/transfer.hpp"
+#include "base/uapi.hpp"
+#include "sys/control_message.hpp"
+#include "sys/socket_calls.hpp"
+#include "sys/unix_address.hpp"
+#include "sys/unix_message.hpp"
+
+namespace kith::inline KITH_ABI::detail {
+
+using sys::attachments;
+using sys::max_passed_descriptors;
+using sys::received;
+
+namespace {
+
+// Everything the kernel may put beside one message: room for all of it means that nothing is cut by us.
+constexpr std::size_t all_descriptors = CMSG_SPACE(max_passed_descriptors * sizeof(int));
+constexpr std::size_t all_we_send = all_descriptors + CMSG_SPACE(sizeof(ucred));
+constexpr std::size_t all_we_receive =
+    all_we_send + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(timeval)) + CMSG_SPACE(256);  // pidfd, time, label
+constexpr std::size_t only_the_time = CMSG_SPACE(sizeof(timeval));
+
+struct beside {
+    bool packet = false;  // the time of arrival was there
+    received facts;
+};
+
+// Takes everything out of the control bytes; descriptors beyond the caller's room are closed here.
+beside take_apart(byte_view control, std::span<owned_fd> descriptors) noexcept {
+    beside out;
+    walk_control(control, [&](int level, int type, byte_view payload) {
+        if (level != SOL_SOCKET) return;
+        if (type == SCM_RIGHTS) {
+            each<int>(payload, [&](int fd) {
+                owned_fd arrived{fd};
+                if (out.facts.descriptors < descriptors.size())
+                    descriptors[out.facts.descriptors++] = std::move(arrived);
+                else
+                    ++out.facts.surplus;
+            });
+        } else if (type == SCM_CREDENTIALS) {
+            each<ucred>(payload, [&](const ucred& who) {
+                out.facts.credentials = {.pid = who.pid, .uid = who.uid, .gid = who.gid};
+            });
+        } else if (type == SCM_PIDFD) {
+            each<int>(payload, [&](int fd) { out.facts.sender_pidfd = owned_fd{fd}; });
+        } else if (type == SCM_TIMESTAMP) {
+            out.packet = true;
+        }
+    });
+    return out;
+}
+
+template <std::size_t Room>
+result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
+                                 std::span<owned_fd> descriptors, const wait_policy& wait, int flags,
+                                 const char* operation) noexcept {
+    control_buffer<Room> control;
+    sockaddr_un from{};
+    msghdr message{};
+    const bool cut = kind != boundaries::none;
+    auto count = transfer(
+        socket, POLLIN, wait, operation,
+        [&](int fd) {
+            iovec part{buffer.data(), buffer.size()};
+            message = {};
+            message.msg_name = &from;
+            message.msg_namelen = sizeof from;
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            message.msg_control = control.data();
+            message.msg_controllen = control.capacity();
+            // MSG_TRUNC returns the real length of a packet.
+            return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (cut ? MSG_TRUNC : 0));
+        },
+        connection_code);
+    if (!count) return fail(count.error());
+
+    auto out = take_apart(control.front(message.msg_controllen), descriptors);
+    out.facts.real_size = *count;
+    out.facts.size = std::min(*count, buffer.size());
+    out.facts.truncated = cut && (message.msg_flags & MSG_TRUNC) != 0;
+    out.facts.attachments_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+    if (kind == boundaries::datagrams) out.facts.from = sys::unix_name::from_sockaddr(&from, message.msg_namelen);
+    if (out.facts.surplus != 0)
+        notify(event_kind::surplus_closed, operation, object_ref::descriptor(socket.native().get()), 0,
+               out.facts.surplus);
+    if (*count == 0 && (kind == boundaries::none || (kind == boundaries::packets && !out.packet)))
+        return fail(errc::end_of_stream, operation, 0, object_ref::descriptor(socket.native().get()));
+    return std::move(out.facts);
+}
+
+}  // namespace
+
+result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attachments& with, const sys::unix_name* to,
+                              const wait_policy& wait) noexcept {
+    const auto self = object_ref::descriptor(socket.native().get());
+    if (with.descriptors.size() > max_passed_descriptors)
+        return fail(errc::invalid, "sendmsg(SCM_RIGHTS)", EINVAL, self);
+
+    control_buffer<all_we_send> control;
+    if (!with.descriptors.empty()) {
+        std::array<int, max_passed_descriptors> numbers;
+        std::ranges::transform(with.descriptors, numbers.begin(), &borrowed_fd::get);
+        control.append(SOL_SOCKET, SCM_RIGHTS,
+                       std::as_bytes(std::span<const int>{numbers.data(), with.descriptors.size()}));
+    }
+    if (with.credentials) {
+        const ucred who{with.credentials->pid, with.credentials->uid, with.credentials->gid};
+        control.append(SOL_SOCKET, SCM_CREDENTIALS, std::as_bytes(std::span{&who, 1}));
+    }
+
+    unix_address address{to != nullptr ? *to : sys::unix_name{}};
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (to != nullptr) {
+        message.msg_name = &address.address;
+        message.msg_namelen = address.size;
+    }
+    if (control.size() != 0) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+    }
+    const auto attempt = [&](int fd) { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); };
+    if (to == nullptr) return transfer(socket, POLLOUT, wait, "sendmsg", attempt, connection_code);
+
+    // poll(2) knows nothing of a stranger's queue: one attempt at a time, with pauses.
+    back_off pause_before_retry;
+    for (;;) {
+        auto sent =
+            transfer(socket, POLLOUT, {deadline::immediate(), wait.signal}, "sendmsg", attempt, connection_code);
+        if (sent) return sent;
+        if (sent.error().code() != errc::would_block) return fail(sent.error().about(to->about()));
+        if (auto again = pause_before_retry(socket, wait, "sendmsg", to->about(), EAGAIN); !again)
+            return fail(again.error());
+    }
+}
+
+result<received> receive_unix(const io_fd& socket, boundaries kind, byte_span buffer, std::span<owned_fd> descriptors,
+                              const wait_policy& wait) noexcept {
+    return receive_message<all_we_receive>(socket, kind, buffer, descriptors, wait, 0, "recvmsg");
+}
+
+result<received> peek_unix(const io_fd& socket, boundaries kind, byte_span buffer, const wait_policy& wait) noexcept {
+    // MSG_PEEK would install duplicates of the descriptors: there is room for the time of arrival and no more.
+    auto seen = receive_message<only_the_time>(socket, kind, buffer, {}, wait, MSG_PEEK, "recvmsg(MSG_PEEK)");
+    if (seen) seen->attachments_lost = false;
+    return seen;
+}
+
+result<void> mark_packets(borrowed_fd fd) noexcept {
+    return set_socket_option(fd, SOL_SOCKET, SO_TIMESTAMP, 1, "setsockopt(SO_TIMESTAMP)");
+}
+
+}  // namespace kith::inline KITH_ABI::detail

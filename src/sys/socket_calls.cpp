@@ -1,0 +1,107 @@
+#include "sys/socket_calls.hpp"
+
+#include <poll.h>
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "base/observer.hpp"
+
+namespace kith::inline KITH_ABI::detail {
+
+using std::chrono::milliseconds;
+
+result<owned_fd> open_socket(int domain, int type, int protocol) noexcept {
+    owned_fd fd{::socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol)};
+    if (!fd.valid()) return fail_os("socket", errno);
+    return fd;
+}
+
+result<void> set_socket_option(borrowed_fd fd, int level, int name, int value, const char* operation) noexcept {
+    if (::setsockopt(fd.get(), level, name, &value, sizeof value) != 0)
+        return fail_os(operation, errno, object_ref::descriptor(fd.get()));
+    return {};
+}
+
+result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wait_policy& wait,
+                   const char* operation) noexcept {
+    if (wait.until.is_immediate())
+        return fail(errc::would_block, operation, EAGAIN, object_ref::descriptor(object.native().get()));
+    wait_policy slice = wait;
+    slice.until = deadline::earlier(wait.until, deadline::in(span));
+    const auto ended = object.wait_for(0, slice, operation);
+    // Without events only an error state can end the wait early: the caller's next attempt reports it.
+    if (ended || ended.error().code() != errc::timed_out) {
+        if (!ended) return fail(ended.error());
+        return {};
+    }
+    if (expired(wait.until)) return fail(ended.error());
+    return {};
+}
+
+result<void> back_off::operator()(const io_fd& object, const wait_policy& wait, const char* operation, object_ref about,
+                                  int os_error) noexcept {
+    if (!std::exchange(told_, true) && !wait.until.is_immediate())
+        notify(event_kind::polling, operation, about, os_error);
+    auto paused = pause(object, next_, wait, operation);
+    next_ = std::min<std::chrono::nanoseconds>(next_ * 2, milliseconds{10});
+    if (!paused) return fail(paused.error().about(about));
+    return {};
+}
+
+namespace {
+
+// The connection that was to be accepted is gone; the listener is well. accept(2), "Error handling".
+bool only_that_client(int os_error) noexcept {
+    switch (os_error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN: return true;
+    default: return false;
+    }
+}
+
+bool out_of_something(int os_error) noexcept {
+    return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM;
+}
+
+}  // namespace
+
+result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wait) noexcept {
+    bool backed_off = false;
+    // A descriptor in blocking mode could make accept4 wait without a deadline.
+    bool wait_first = listener.mode() == fd_mode::blocking;
+    for (;;) {
+        if (wait_first) {
+            if (auto ready = listener.wait_for(POLLIN, wait, "accept4"); !ready) return fail(ready.error());
+        }
+        const int fd = listener.native().get();
+        owned_fd connection{::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+        if (connection.valid()) return connection;
+        const int os_error = errno;
+        const auto about = object_ref::descriptor(fd);
+        if (os_error == EAGAIN) {
+            if (wait.until.is_immediate()) return fail(errc::would_block, "accept4", EAGAIN, about);
+            wait_first = true;
+        } else if (only_that_client(os_error)) {
+            notify(event_kind::retried, "accept4", about, os_error);
+        } else if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) {
+            continue;
+        } else if (out_of_something(os_error) && !backed_off && !wait.until.is_immediate()) {
+            // The client stays in the queue and poll goes on saying so: a loop that came back at once would spin.
+            backed_off = true;
+            notify(event_kind::retried, "accept4", about, os_error);
+            auto paused = pause(listener, milliseconds{50}, wait, "accept4");
+            if (!paused && paused.error().code() != errc::timed_out) return fail(paused.error());
+        } else {
+            return fail_os("accept4", os_error, about);
+        }
+    }
+}
+
+}  // namespace kith::inline KITH_ABI::detail

@@ -1,0 +1,41 @@
+// socket_calls - opening, accepting and small waits: what the socket files share.
+#pragma once
+#include <sys/socket.h>
+#include <chrono>
+
+#include <kith/sys/socket.hpp>
+
+#include "base/errors.hpp"
+
+namespace kith::inline KITH_ABI::detail {
+
+/// On a connection ETIMEDOUT is the network's verdict about the peer, never our deadline.
+[[nodiscard]] inline errc connection_code(int os_error) noexcept {
+    return os_error == ETIMEDOUT ? errc::peer_gone : code_for(os_error);
+}
+
+/// A socket, non-blocking and close-on-exec from birth.
+[[nodiscard]] result<owned_fd> open_socket(int domain, int type, int protocol = 0) noexcept;
+
+[[nodiscard]] result<void> set_socket_option(borrowed_fd fd, int level, int name, int value,
+                                             const char* operation) noexcept;
+
+/// Sleeps `span`, or until `wait` ends, on an object that poll(2) cannot wait for. Success means: look again.
+[[nodiscard]] result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wait_policy& wait,
+                                 const char* operation) noexcept;
+
+/// The growing pauses between two looks: 100 microseconds, doubled up to 10 ms. Tells the observer once.
+class back_off {
+public:
+    [[nodiscard]] result<void> operator()(const io_fd& object, const wait_policy& wait, const char* operation,
+                                          object_ref about, int os_error) noexcept;
+
+private:
+    std::chrono::nanoseconds next_ = std::chrono::microseconds{100};
+    bool told_ = false;
+};
+
+/// accept4(2) with the rules that kith/sys/tcp.hpp and unix_socket.hpp state.
+[[nodiscard]] result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wait) noexcept;
+
+}  // namespace kith::inline KITH_ABI::detail
