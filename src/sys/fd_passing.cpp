@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <utility>
 
 #include "base/observer.hpp"
 #include "base/transfer.hpp"
@@ -135,15 +136,16 @@ result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attach
     const auto attempt = [&](int fd) { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); };
     if (to == nullptr) return transfer(socket, POLLOUT, wait, "sendmsg", attempt, connection_code);
 
-    // poll(2) knows nothing of a stranger's queue: one attempt at a time, with pauses.
-    back_off pause_before_retry;
-    for (;;) {
+    // poll(2) knows nothing of a stranger's queue: one attempt at a time, with growing sleeps.
+    std::chrono::nanoseconds nap = std::chrono::microseconds{100};
+    for (bool told = wait.until.is_immediate();;) {
         auto sent =
             transfer(socket, POLLOUT, {deadline::immediate(), wait.signal}, "sendmsg", attempt, connection_code);
         if (sent) return sent;
         if (sent.error().code() != errc::would_block) return fail(sent.error().about(to->about()));
-        if (auto again = pause_before_retry(socket, wait, "sendmsg", to->about(), EAGAIN); !again)
-            return fail(again.error());
+        if (!std::exchange(told, true)) notify(event_kind::polling, "sendmsg", to->about(), EAGAIN);
+        if (auto again = pause(socket, nap, wait, "sendmsg"); !again) return fail(again.error().about(to->about()));
+        nap = std::min<std::chrono::nanoseconds>(nap * 2, std::chrono::milliseconds{10});
     }
 }
 

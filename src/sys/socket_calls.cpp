@@ -1,8 +1,6 @@
 #include "sys/socket_calls.hpp"
 
 #include <poll.h>
-#include <algorithm>
-#include <utility>
 
 #include "base/clock.hpp"
 #include "base/observer.hpp"
@@ -30,22 +28,9 @@ result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wai
     wait_policy slice = wait;
     slice.until = deadline::earlier(wait.until, deadline::in(span));
     const auto ended = object.wait_for(0, slice, operation);
-    // Without events only an error state can end the wait early: the caller's next attempt reports it.
-    if (ended || ended.error().code() != errc::timed_out) {
-        if (!ended) return fail(ended.error());
-        return {};
-    }
-    if (expired(wait.until)) return fail(ended.error());
-    return {};
-}
-
-result<void> back_off::operator()(const io_fd& object, const wait_policy& wait, const char* operation, object_ref about,
-                                  int os_error) noexcept {
-    if (!std::exchange(told_, true) && !wait.until.is_immediate())
-        notify(event_kind::polling, operation, about, os_error);
-    auto paused = pause(object, next_, wait, operation);
-    next_ = std::min<std::chrono::nanoseconds>(next_ * 2, milliseconds{10});
-    if (!paused) return fail(paused.error().about(about));
+    if (!ended && ended.error().code() != errc::timed_out) return fail(ended.error());
+    // An error state ends the sleep early: the next attempt reports it, or the deadline does.
+    if (expired(wait.until)) return fail(errc::timed_out, operation, 0, object_ref::descriptor(object.native().get()));
     return {};
 }
 

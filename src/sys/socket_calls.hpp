@@ -20,20 +20,9 @@ namespace kith::inline KITH_ABI::detail {
 [[nodiscard]] result<void> set_socket_option(borrowed_fd fd, int level, int name, int value,
                                              const char* operation) noexcept;
 
-/// Sleeps `span`, or until `wait` ends, on an object that poll(2) cannot wait for. Success means: look again.
+/// Sleeps `span` where poll(2) knows nothing of what is waited for; closing the object ends it. Success: look again.
 [[nodiscard]] result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wait_policy& wait,
                                  const char* operation) noexcept;
-
-/// The growing pauses between two looks: 100 microseconds, doubled up to 10 ms. Tells the observer once.
-class back_off {
-public:
-    [[nodiscard]] result<void> operator()(const io_fd& object, const wait_policy& wait, const char* operation,
-                                          object_ref about, int os_error) noexcept;
-
-private:
-    std::chrono::nanoseconds next_ = std::chrono::microseconds{100};
-    bool told_ = false;
-};
 
 /// accept4(2) with the rules that kith/sys/tcp.hpp and unix_socket.hpp state.
 [[nodiscard]] result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wait) noexcept;

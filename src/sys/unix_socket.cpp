@@ -1,11 +1,10 @@
 #include <kith/sys/unix_socket.hpp>
 
 #include <sys/socket.h>
-#include <algorithm>
+#include <type_traits>
 
-#include "base/observer.hpp"
-#include "base/transfer.hpp"
-#include "base/uapi.hpp"
+#include "base/backoff.hpp"
+#include "base/errors.hpp"
 #include "sys/socket_calls.hpp"
 #include "sys/unix_address.hpp"
 #include "sys/unix_message.hpp"
@@ -81,15 +80,14 @@ result<io_fd> connect_to(const unix_name& to, int type, const wait_policy& wait)
     if (!fd) return fail(fd.error().about(to.about()));
     io_fd socket{std::move(*fd), fd_mode::nonblocking};
     const detail::unix_address address{to};
-    detail::back_off pause_before_retry;
+    detail::backoff looks{wait, "connect", to.about()};
     for (;;) {
         if (::connect(socket.native().get(), address.get(), address.size) == 0) return socket;
         const int os_error = errno;
         if (os_error == EINTR && wait.signal == on_signal::retry) continue;
         // EAGAIN, not EINPROGRESS: nothing is under way, and there is nothing to poll for.
         if (os_error != EAGAIN) return detail::fail_os("connect", os_error, to.about());
-        if (auto again = pause_before_retry(socket, wait, "connect", to.about(), EAGAIN); !again)
-            return fail(again.error());
+        if (auto again = looks.pause(EAGAIN); !again) return fail(again.error());
     }
 }
 

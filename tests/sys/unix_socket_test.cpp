@@ -161,7 +161,7 @@ TEST(sys_unix, unix_U3_a_connect_that_waited_for_the_backlog_gets_in) {
         CHILD_CHECK(connect_unix_stream(name, deadline::in(20s)));
         return 0;
     }};
-    wait_until_in_syscall(second.pid(), SYS_ppoll);
+    wait_until_in_syscall(second.pid(), SYS_futex);
     EXPECT_TRUE(ok(listener.accept()));
     EXPECT_EQ(second.wait(), 0);
     EXPECT_TRUE(ok(listener.accept()));

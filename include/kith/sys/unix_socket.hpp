@@ -233,7 +233,7 @@ struct socket_pair {
 [[nodiscard]] KITH_EXPORT result<socket_pair<unix_datagram>> open_unix_datagram_pair() noexcept;
 
 /// Connects to a listener. While its queue is full the kernel neither waits nor tells when there is room: kith
-/// tries again, from 100 microseconds on, at last every 10 ms (event `polling`).
+/// tries again, from 20 microseconds on, at last every 2 ms (event `polling`).
 /// Errors: `not_found` (ENOENT), `peer_gone` (ECONNREFUSED: nobody listens; stale, or not listening yet),
 /// `wrong_type` (a socket of another kind), `not_permitted` (no write permission), `wrong_kind` (a path that
 /// leads through a file), `would_block` (the queue is full), `timed_out`, `stopped`, `limit_reached`.
