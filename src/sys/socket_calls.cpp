@@ -58,6 +58,8 @@ bool out_of_something(int os_error) noexcept {
 }  // namespace
 
 result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wait) noexcept {
+    constexpr int most_passed_over = 1000;  // in one call: more says that something is wrong with the listener
+    int passed_over = 0;
     bool backed_off = false;
     // A descriptor in blocking mode could make accept4 wait without a deadline.
     bool wait_first = listener.mode() == fd_mode::blocking;
@@ -73,7 +75,7 @@ result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wai
         if (os_error == EAGAIN) {
             if (wait.until.is_immediate()) return fail(errc::would_block, "accept4", EAGAIN, about);
             wait_first = true;
-        } else if (only_that_client(os_error)) {
+        } else if (only_that_client(os_error) && passed_over++ < most_passed_over) {
             notify(event_kind::retried, "accept4", about, os_error);
         } else if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) {
             continue;

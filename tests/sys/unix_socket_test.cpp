@@ -566,9 +566,19 @@ TEST(sys_unix, unix_trap07_signals_break_no_wait) {
     EXPECT_TRUE(fails_with(first.read_some({&one, 1}, deadline::in(30ms)), errc::timed_out));
     EXPECT_TRUE(fails_with(packets.first.receive({&one, 1}, {}, deadline::in(30ms)), errc::timed_out));
     EXPECT_GE(deadline::clock::now() - before, 90ms);
+}
+
+TEST(sys_unix, unix_G2_a_signal_is_reported_if_asked_for) {
+    auto listener = must(listen_unix_stream(unix_name{}, {.bind = {}, .backlog = 0}));
+    const auto name = must(local_name(listener));
+    auto first = must(connect_unix_stream(name));
+    const signal_storm storm;
+    std::byte one;
     const kith::wait_policy reporting{deadline::never(), kith::on_signal::report};
     EXPECT_TRUE(fails_with(first.read_some({&one, 1}, reporting), errc::stopped, EINTR));
     EXPECT_TRUE(fails_with(connect_unix_stream(name, reporting), errc::stopped, EINTR));
+    auto pair = must(open_unix_datagram_pair());
+    EXPECT_TRUE(fails_with(pair.first.receive({}, {}, reporting), errc::stopped, EINTR));
 }
 
 TEST(sys_unix, unix_G5_short_writes_are_gone_on_with_after_a_deadline) {
