@@ -1,11 +1,17 @@
 #include "command.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <kith/sys/pipe.hpp>
+
+#include "messages.hpp"
 
 namespace kith_cli {
 
@@ -53,6 +59,47 @@ int end_of_command(pid_t pid) {
     while (::waitpid(pid, &raw, 0) < 0)
         if (errno != EINTR) return exit_failed;
     return WIFEXITED(raw) ? WEXITSTATUS(raw) : exit_signal_base + WTERMSIG(raw);
+}
+
+outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_view in, std::size_t most) {
+    auto to = kith::sys::open_pipe();
+    if (!to) return pass_on(to);
+    auto from = kith::sys::open_pipe();
+    if (!from) return pass_on(from);
+    // The command's ends must wait as every program expects; ours must not.
+    for (const int fd : {to->reader.native().get(), from->writer.native().get()})
+        ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    const auto pid = start_command(words, to->reader.native().get(), from->writer.native().get());
+    if (!pid) return pass_on(pid);
+    to->reader.close();
+    from->writer.close();
+
+    filtered result;
+    std::array<std::byte, 65536> piece;
+    for (bool open = true; open;) {
+        if (in.empty()) to->writer.close();
+        pollfd both[2] = {{from->reader.native().get(), POLLIN, 0}, {to->writer.native().get(), POLLOUT, 0}};
+        if (::poll(both, 2, -1) < 0 && errno != EINTR) break;
+        if (both[1].revents != 0) {
+            const auto count = to->writer.write_some(in, kith::deadline::immediate());
+            if (count)
+                in = in.subspan(*count);
+            else if (count.error().code() != kith::errc::would_block)
+                in = {};  // it has read what it wants
+        }
+        if (both[0].revents == 0) continue;
+        const auto count = from->reader.read_some(piece, kith::deadline::immediate());
+        if (count)
+            result.out.insert(result.out.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(*count));
+        open = count || count.error().code() == kith::errc::would_block;
+        if (result.out.size() > most) break;
+    }
+    from->reader.close();
+    to->writer.close();
+    result.status = end_of_command(*pid);
+    if (result.out.size() > most)
+        return refuse(kith::errc::too_long, "read", fmt::format("its output is longer than {}", size_text(most)));
+    return result;
 }
 
 int command_not_started(session& s, const std::vector<std::string>& words, const failure& why) {

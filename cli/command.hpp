@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/backend.hpp"
 #include "failure.hpp"
 #include "session.hpp"
 
@@ -14,6 +15,14 @@ namespace kith_cli {
 [[nodiscard]] outcome<pid_t> start_command(const std::vector<std::string>& words, int in = -1, int out = -1);
 /// Waits for it: its exit status, or 128 + the signal that ended it.
 [[nodiscard]] int end_of_command(pid_t pid);
+/// How a filter ended.
+struct filtered {
+    bytes out;
+    int status = 0;  ///< as end_of_command
+};
+/// Runs `words` with `in` as its standard input and collects its standard output, of at most `most` bytes
+/// (`too_long`: it is left to die of its broken pipe). A command that does not read all of `in` is fine.
+[[nodiscard]] outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_view in, std::size_t most);
 /// Reports that COMMAND could not be started; returns 127 (not found) or 126.
 [[nodiscard]] int command_not_started(session& s, const std::vector<std::string>& words, const failure& why);
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <sys/stat.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
@@ -19,6 +19,7 @@ namespace kith_cli {
 namespace {
 
 std::atomic<int> caught{0};
+std::atomic<int> stop_event{-1};
 
 sigset_t ending_signals() {
     sigset_t set;
@@ -54,6 +55,7 @@ kith::wait_policy session::patient() const {
 
 void session::catch_signals() {
     if (stop_.stop_possible()) return;
+    stop_event.store(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     source_ = std::stop_source{};
     stop_ = source_.get_token();
     const sigset_t set = ending_signals();
@@ -63,6 +65,8 @@ void session::catch_signals() {
         while (sigwait(&set, &signal) != 0) {
         }
         caught.store(signal);
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto rung = ::write(stop_event.load(), &one, sizeof one);
         source.request_stop();
         while (sigwait(&set, &signal) != 0) {
         }
@@ -73,6 +77,8 @@ void session::catch_signals() {
 }
 
 int session::caught_signal() { return caught.load(); }
+
+int session::stop_descriptor() { return stop_event.load(); }
 
 std::optional<kith::address> session::address(const std::string& text) {
     kith::address_fault fault;
@@ -96,7 +102,9 @@ std::optional<kith::address> session::address(const std::string& text, std::vect
 
 int session::fail(std::string_view action, std::string_view object, const failure& why) {
     const attempt what{verb, action, object};
-    if (!quiet) say(json ? failure_json(what, why) : failure_text(what, why));
+    // Whoever sent the signal knows; main() ends by it.
+    const bool told = caught_signal() != 0 && why.cause.code() == kith::errc::stopped;
+    if (!quiet && !told) say(json ? failure_json(what, why) : failure_text(what, why));
     return why.misuse ? exit_misused : exit_status_of(why.cause.code());
 }
 
@@ -119,6 +127,10 @@ bool session::write(kith::byte_view body) {
 
 void session::remark(std::string_view sentence) const {
     if (verbose) say(fmt::format("kith: {}\n", sentence));
+}
+
+void session::announce(std::string_view sentence) const {
+    if (!quiet) say(fmt::format("kith: {}\n", sentence));
 }
 
 outcome<std::size_t> session::read_stdin(kith::byte_span buffer, const kith::wait_policy& wait) {

@@ -57,6 +57,8 @@ public:
     [[nodiscard]] static int caught_signal();
     /// How to wait for what is not the object's business (standard input and output): until stopped.
     [[nodiscard]] kith::wait_policy patient() const;
+    /// A descriptor that becomes readable at that signal, for poll(2); -1 before catch_signals().
+    [[nodiscard]] static int stop_descriptor();
     /// The stop token of catch_signals(), for verbs with threads.
     [[nodiscard]] const std::stop_token& stop() const { return stop_; }
 
@@ -79,6 +81,8 @@ public:
     [[nodiscard]] bool write(std::string_view text) { return write(kith::bytes_of(text)); }
     /// A remark on stderr, with --verbose only.
     void remark(std::string_view sentence) const;
+    /// The same, unless --quiet.
+    void announce(std::string_view sentence) const;
 
     /// Reads from stdin what is there, at least one byte, waiting as `wait` says. 0 bytes: the end. A closed stdin
     /// is an error (`invalid`).

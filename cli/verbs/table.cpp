@@ -29,6 +29,10 @@ void add_all_verbs(CLI::App& app, session& s) {
     add_eventfd(app, s);
 
     // connections and requests
+    add_listen(app, s);
+    add_connect(app, s);
+    add_serve(app, s);
+    add_call(app, s);
 
     // the tour
 
