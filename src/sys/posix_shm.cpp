@@ -109,7 +109,7 @@ result<mapping> posix_shm::map(const map_options& options) const noexcept {
 
 result<void> posix_shm::resize(std::size_t bytes) noexcept { return detail::set_size(fd_.get(), bytes, true, name_); }
 
-result<void> remove_posix_shm(std::string_view name) noexcept {
+result<void> unlink_posix_shm(std::string_view name) noexcept {
     const auto c_name = shm_name::from(name, "shm_unlink");
     if (!c_name) return fail(c_name.error());
     if (::shm_unlink(c_name->get()) != 0) return detail::fail_os("shm_unlink", errno, object_ref::name(name));

@@ -23,23 +23,26 @@ std::unexpected<error> failed_on(int id, const char* operation, int os_error) no
     return detail::fail_os(operation, os_error, about);
 }
 
-sysv_shm_status status_from(int id, const shmid_ds& segment) noexcept {
+std::chrono::system_clock::time_point moment(time_t seconds) noexcept {
+    return std::chrono::system_clock::from_time_t(seconds);
+}
+
+sysv_shm_status status_from(const shmid_ds& segment) noexcept {
     const auto& rights = segment.shm_perm;
     return {
-        .id = id,
-        .key = rights.__key,
+        .key = sysv_key{rights.__key},
         .size = segment.shm_segsz,
         .uid = rights.uid,
         .gid = rights.gid,
         .creator_uid = rights.cuid,
         .creator_gid = rights.cgid,
         .mode = rights.mode & 0777U,
-        .attached = segment.shm_nattch,
+        .attachments = segment.shm_nattch,
         .creator_pid = segment.shm_cpid,
         .last_pid = segment.shm_lpid,
-        .attached_at = segment.shm_atime,
-        .detached_at = segment.shm_dtime,
-        .changed_at = segment.shm_ctime,
+        .last_attach = moment(segment.shm_atime),
+        .last_detach = moment(segment.shm_dtime),
+        .last_change = moment(segment.shm_ctime),
         .marked_for_removal = (rights.mode & SHM_DEST) != 0,
         .locked = (rights.mode & SHM_LOCKED) != 0,
     };
@@ -58,7 +61,7 @@ result<std::size_t> checked_size(int id, std::size_t expected, object_ref about)
 
 // ENOSPC has two reasons: the number of segments, and the pages of all of them.
 errc out_of_segments() noexcept {
-    const auto limits = sysv_shm_limits_now();
+    const auto limits = read_sysv_shm_limits();
     return limits && limits->used_segments >= limits->segments ? errc::limit_reached : errc::no_space;
 }
 
@@ -125,14 +128,18 @@ result<sysv_attachment> sysv_shm::attach(const attach_options& options) const no
 result<sysv_shm_status> sysv_shm::status() const noexcept {
     shmid_ds segment{};
     if (::shmctl(id_, IPC_STAT, &segment) != 0) return failed_on(id_, "shmctl(IPC_STAT)", errno);
-    return status_from(id_, segment);
+    return status_from(segment);
 }
 
-result<void> sysv_shm::set(const sysv_shm_change& change) const noexcept {
+result<void> sysv_shm::change(const sysv_shm_change& wish) const noexcept {
     shmid_ds segment{};
-    segment.shm_perm.uid = change.uid;
-    segment.shm_perm.gid = change.gid;
-    segment.shm_perm.mode = static_cast<unsigned short>(change.mode & 0777U);
+    // Not asked where nothing is to stay: an owner may have taken the read right away from itself.
+    const bool all = wish.uid && wish.gid && wish.mode;
+    if (!all && ::shmctl(id_, IPC_STAT, &segment) != 0) return failed_on(id_, "shmctl(IPC_STAT)", errno);
+    auto& rights = segment.shm_perm;
+    rights.uid = wish.uid.value_or(rights.uid);
+    rights.gid = wish.gid.value_or(rights.gid);
+    rights.mode = static_cast<unsigned short>(wish.mode.value_or(rights.mode) & 0777U);
     if (::shmctl(id_, IPC_SET, &segment) != 0) return failed_on(id_, "shmctl(IPC_SET)", errno);
     return {};
 }
@@ -175,7 +182,7 @@ result<void> sysv_attachment::detach() noexcept {
 
 result<void> sysv_attachment::populate() noexcept { return detail::populate(start_, size_, writable(), object_ref{}); }
 
-result<sysv_shm_limits> sysv_shm_limits_now() noexcept {
+result<sysv_shm_limits> read_sysv_shm_limits() noexcept {
     // Both requests fill structures of their own, which the C interface hides behind shmid_ds.
     shminfo allowed{};
     const int highest = ::shmctl(0, IPC_INFO, reinterpret_cast<shmid_ds*>(&allowed));
@@ -191,18 +198,18 @@ result<sysv_shm_limits> sysv_shm_limits_now() noexcept {
         .used_pages = used.shm_tot,
         .resident_pages = used.shm_rss,
         .swapped_pages = used.shm_swp,
-        .highest_index = used.used_ids == 0 ? -1 : highest,  // the kernel answers 0 for an empty table, too
+        .highest_slot = used.used_ids == 0 ? -1 : highest,  // the kernel answers 0 for an empty table, too
     };
 }
 
-result<sysv_shm_status> sysv_shm_at(int index) noexcept {
+result<listed_sysv_shm> sysv_shm_in_slot(int slot) noexcept {
     shmid_ds segment{};
-    const int id = ::shmctl(index, SHM_STAT_ANY, &segment);
+    const int id = ::shmctl(slot, SHM_STAT_ANY, &segment);
     if (id < 0) {
         if (no_such_id(errno)) return fail(errc::not_found, "shmctl(SHM_STAT_ANY)", errno);
         return detail::fail_os("shmctl(SHM_STAT_ANY)", errno);
     }
-    return status_from(id, segment);
+    return listed_sysv_shm{id, status_from(segment)};
 }
 
 }  // namespace kith::inline KITH_ABI::sys

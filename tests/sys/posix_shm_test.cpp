@@ -323,13 +323,13 @@ TEST(sys_posix_shm, posix_shm_R3_unlink_removes_the_name_and_leaves_the_memory) 
     const shm_name name;
     const auto shm = made(name, 4096);
     auto memory = mapped(shm);
-    ASSERT_TRUE(ok(remove_posix_shm(name.text)));
-    EXPECT_TRUE(fails_with(remove_posix_shm(name.text), errc::not_found, ENOENT));
+    ASSERT_TRUE(ok(unlink_posix_shm(name.text)));
+    EXPECT_TRUE(fails_with(unlink_posix_shm(name.text), errc::not_found, ENOENT));
     EXPECT_TRUE(fails_with(posix_shm::open(name.text), errc::not_found, ENOENT));
     memory.bytes()[0] = std::byte{1};
     EXPECT_EQ(mapped(shm).view()[0], std::byte{1});
     EXPECT_EQ(mapped(made(name, 4096)).view()[0], std::byte{0});  // a new one under the old name
-    EXPECT_TRUE(fails_with(remove_posix_shm("/a/b"), errc::not_found, ENOENT));
+    EXPECT_TRUE(fails_with(unlink_posix_shm("/a/b"), errc::not_found, ENOENT));
 }
 
 TEST(sys_posix_shm, posix_shm_a_mapping_outlives_the_descriptor_and_moves) {
@@ -409,7 +409,7 @@ TEST(sys_posix_shm, posix_shm_without_the_right_it_is_not_permitted) {
     const auto shm = made(name, 4096);
     EXPECT_EQ(0, as_nobody([&] {
                   CHILD_CHECK(fails_with(posix_shm::open(name.text), errc::not_permitted, EACCES));
-                  CHILD_CHECK(fails_with(remove_posix_shm(name.text), errc::not_permitted));
+                  CHILD_CHECK(fails_with(unlink_posix_shm(name.text), errc::not_permitted));
                   return 0;
               }));
     ASSERT_EQ(::fchmod(shm.native().get(), 0644), 0);
@@ -433,7 +433,7 @@ TEST(sys_posix_shm, posix_shm_G2_signals_disturb_neither_reserving_nor_waiting) 
     const shm_name name;
     const signal_storm storm{500us};
     ASSERT_TRUE(ok(posix_shm::open(name.text, {.create = creation::must_be_new, .size = 64 << 20})));
-    ASSERT_TRUE(ok(remove_posix_shm(name.text)));
+    ASSERT_TRUE(ok(unlink_posix_shm(name.text)));
     const int fd = ::shm_open(name.text.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
     ::close(fd);
     const auto before = deadline::clock::now();
@@ -514,7 +514,7 @@ TEST(sys_posix_shm, posix_shm_trap06_a_killed_creator_leaves_the_object_and_its_
     const auto left = posix_shm::open(name.text, {.size = 4096});
     ASSERT_TRUE(ok(left));
     auto memory = mapped(*left);
-    ASSERT_TRUE(ok(remove_posix_shm(name.text)));
+    ASSERT_TRUE(ok(unlink_posix_shm(name.text)));
     memory.bytes()[1] = std::byte{2};
     EXPECT_EQ(memory.view()[0], std::byte{1});
 }
@@ -550,7 +550,7 @@ TEST(sys_posix_shm, posix_shm_trap19_two_mappings_of_one_object_lie_at_different
 TEST(sys_posix_shm, posix_shm_creators_and_removers_race_without_a_wrong_answer) {
     const shm_name name;
     child other{[&] {
-        for (int i = 0; i < 300; ++i) static_cast<void>(remove_posix_shm(name.text));
+        for (int i = 0; i < 300; ++i) static_cast<void>(unlink_posix_shm(name.text));
         return 0;
     }};
     for (int i = 0; i < 300; ++i) {

@@ -85,6 +85,6 @@ private:
 
 /// Removes the name; descriptors and mappings stay good, and a new object can have the name at once.
 /// Errors: `not_found` (ENOENT: also for a malformed name), `not_permitted`, `too_long`. shm_unlink(3).
-[[nodiscard]] KITH_EXPORT result<void> remove_posix_shm(std::string_view name) noexcept;
+[[nodiscard]] KITH_EXPORT result<void> unlink_posix_shm(std::string_view name) noexcept;
 
 }  // namespace kith::inline KITH_ABI::sys

@@ -23,8 +23,10 @@
 // Signal handlers: only the memory. Crash: the kernel detaches; what was written stays. Allocates nothing.
 #pragma once
 #include <sys/types.h>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include <kith/sys/creation.hpp>
 #include <kith/sys/mapping.hpp>
@@ -51,24 +53,18 @@ struct attach_options {
     bool populate = false;    ///< make every page present now
 };
 
-/// What the kernel knows about a segment (IPC_STAT). Times are seconds since 1970, 0 for "never".
+/// What the kernel knows about a segment (IPC_STAT). Times are 0 (1970) until it happens for the first time. A pid may
+/// have been reused since, and is 0 for a process that is not visible here.
 struct sysv_shm_status {
-    int id = -1;
-    std::int32_t key = 0;  ///< 0: private, or marked for removal
-    std::size_t size = 0;  ///< as it was asked for, not rounded
-    uid_t uid = 0;
-    gid_t gid = 0;
-    uid_t creator_uid = 0;
-    gid_t creator_gid = 0;
-    mode_t mode = 0;                  ///< the nine permission bits
-    std::uint64_t attached = 0;       ///< attachments, not processes
-    pid_t creator_pid = 0;            ///< who created it; may be gone and its number in use again
-    pid_t last_pid = 0;               ///< who attached or detached last
-    std::int64_t attached_at = 0;     ///< last attach
-    std::int64_t detached_at = 0;     ///< last detach
-    std::int64_t changed_at = 0;      ///< creation or last IPC_SET
-    bool marked_for_removal = false;  ///< SHM_DEST: removed, kept by its attachments
-    bool locked = false;              ///< SHM_LOCKED
+    sysv_key key{0};   ///< private_object() for one without a key, or one that is marked for removal
+    std::size_t size;  ///< as it was asked for, not rounded
+    unsigned uid, gid, creator_uid, creator_gid;
+    unsigned mode;                       ///< the nine permission bits
+    std::uint64_t attachments;           ///< nattch: attachments, not processes
+    std::int64_t creator_pid, last_pid;  ///< who made it; who attached or detached last
+    std::chrono::system_clock::time_point last_attach, last_detach, last_change;  ///< to the second
+    bool marked_for_removal;  ///< SHM_DEST: removed, kept by its attachments
+    bool locked;              ///< SHM_LOCKED
 };
 
 /// Limits and use of the whole IPC namespace (IPC_INFO, SHM_INFO).
@@ -80,14 +76,12 @@ struct sysv_shm_limits {
     std::uint64_t used_pages = 0;      ///< pages of all segments now, present or not
     std::uint64_t resident_pages = 0;  ///< of these, in memory
     std::uint64_t swapped_pages = 0;   ///< of these, swapped out
-    int highest_index = -1;            ///< for sysv_shm_at: indices run from 0 to this
+    int highest_slot = -1;             ///< the last slot worth asking sysv_shm_in_slot for
 };
 
-/// What set() changes.
+/// What to change; what is left out stays.
 struct sysv_shm_change {
-    uid_t uid;
-    gid_t gid;
-    mode_t mode;
+    std::optional<unsigned> uid{}, gid{}, mode{};
 };
 
 /// An attached segment; detached with its owner.
@@ -138,7 +132,7 @@ public:
     /// Errors: `not_found` (EINVAL or EIDRM: no such id, or not any more), `wrong_size`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT static result<sysv_shm> open_id(int id, std::size_t size = 0) noexcept;
 
-    [[nodiscard]] int id() const noexcept { return id_; }
+    [[nodiscard]] int native_id() const noexcept { return id_; }
     /// Bytes, as asked for at creation; a segment never changes its size.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     /// Whether this open() made it: then it is this process's part to initialise the contents.
@@ -150,9 +144,10 @@ public:
 
     /// What the kernel knows about it. Errors: `removed`, `not_permitted` (needs the read right).
     [[nodiscard]] KITH_EXPORT result<sysv_shm_status> status() const noexcept;
-    /// Changes owner and mode (IPC_SET). Errors: `removed`, `not_permitted` (EPERM: owner, creator or CAP_SYS_ADMIN).
-    [[nodiscard]] KITH_EXPORT result<void> set(const sysv_shm_change& change) const noexcept;
-    /// Removes it: see the file comment for when it is gone. Errors: as set().
+    /// Changes owner and mode (IPC_SET); what is left out of `wish` is read first (IPC_STAT). Errors: `removed`,
+    /// `not_permitted` (EPERM: owner, creator or CAP_SYS_ADMIN).
+    [[nodiscard]] KITH_EXPORT result<void> change(const sysv_shm_change& wish) const noexcept;
+    /// Removes it: see the file comment for when it is gone. Errors: as change().
     [[nodiscard]] KITH_EXPORT result<void> remove() const noexcept;
 
     /// Keeps its pages, once touched, in memory (SHM_LOCK), until unlock() or removal; no process holds the lock.
@@ -169,10 +164,15 @@ private:
 };
 
 /// The limits of this IPC namespace and what is in use. Errors: `io`.
-[[nodiscard]] KITH_EXPORT result<sysv_shm_limits> sysv_shm_limits_now() noexcept;
+[[nodiscard]] KITH_EXPORT result<sysv_shm_limits> read_sysv_shm_limits() noexcept;
 
-/// The segment in slot `index` of the kernel's table, whoever owns it (SHM_STAT_ANY): for lists.
-/// Errors: `not_found` (the slot is empty).
-[[nodiscard]] KITH_EXPORT result<sysv_shm_status> sysv_shm_at(int index) noexcept;
+/// A segment found by its place in the kernel's table: the way to list all of them, as ipcs does.
+struct listed_sysv_shm {
+    int id;
+    sysv_shm_status status;
+};
+/// The segment in a slot, from 0 to `highest_slot`, whoever owns it (SHM_STAT_ANY). Errors: `not_found` (an empty
+/// slot).
+[[nodiscard]] KITH_EXPORT result<listed_sysv_shm> sysv_shm_in_slot(int slot) noexcept;
 
 }  // namespace kith::inline KITH_ABI::sys
