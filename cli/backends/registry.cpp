@@ -22,9 +22,9 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::posix_mq: return nothing<kith::scheme::posix_mq>();
 
-    case kith::scheme::sysv_sem: return nothing<kith::scheme::sysv_sem>();
+    case kith::scheme::sysv_sem: return sysv_sem_backend();
 
-    case kith::scheme::posix_sem: return nothing<kith::scheme::posix_sem>();
+    case kith::scheme::posix_sem: return posix_sem_backend();
 
     case kith::scheme::sysv_shm: return nothing<kith::scheme::sysv_shm>();
 

@@ -15,6 +15,7 @@ void add_all_verbs(CLI::App& app, session& s) {
     add_recv(app, s);
 
     // semaphores
+    add_sem(app, s);
 
     // shared memory
 

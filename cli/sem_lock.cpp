@@ -1,0 +1,180 @@
+#include "sem_lock.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cerrno>
+#include <csignal>
+#include <kith/sys/pidfd.hpp>
+
+#include "command.hpp"
+
+namespace kith_cli {
+namespace {
+
+using kith::deadline;
+using kith::sys::posix_sem;
+
+// How long a waiting kith takes to notice a signal.
+constexpr std::chrono::milliseconds look_at_signals{20};
+
+/// The signals that would end kith and leave the semaphore taken, and SIGCHLD: blocked while it lives.
+class held_signals {
+public:
+    held_signals() {
+        sigemptyset(&set_);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD})
+            sigaddset(&set_, signal);
+        std::signal(SIGCHLD, SIG_DFL);  // ignored, as some callers leave it, it would take away COMMAND's status
+        pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    }
+    ~held_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    held_signals(const held_signals&) = delete;
+    held_signals& operator=(const held_signals&) = delete;
+
+    [[nodiscard]] siginfo_t next() const {
+        siginfo_t what{};
+        while (::sigwaitinfo(&set_, &what) < 0 && errno == EINTR) {
+        }
+        return what;
+    }
+    /// Dies of a signal that came while there was nothing to give back.
+    void die_if_asked() const {
+        sigset_t pending;
+        sigemptyset(&pending);
+        ::sigpending(&pending);
+        for (int signal = 1; signal < NSIG; ++signal)
+            if (signal != SIGCHLD && sigismember(&set_, signal) == 1 && sigismember(&pending, signal) == 1)
+                die_of(signal);
+    }
+
+private:
+    sigset_t set_{};
+    sigset_t before_{};
+};
+
+kith::result<void> take(const posix_sem& semaphore, const kith::wait_policy& wait, const held_signals& signals) {
+    if (wait.until.is_immediate()) return semaphore.wait(wait);
+    for (;;) {
+        auto taken = semaphore.wait(deadline::earlier(wait.until, deadline::in(look_at_signals)));
+        const bool again = !taken && taken.error().code() == kith::errc::timed_out &&
+                           (wait.until.is_never() || wait.until.remaining_ns() > 0);
+        if (!again) return taken;
+        signals.die_if_asked();
+    }
+}
+
+/// The process that gives the semaphore back if kith cannot. It lives until kith has said that COMMAND has ended, or
+/// is gone and COMMAND too.
+class keeper {
+public:
+    explicit keeper(const posix_sem& semaphore) {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) return;
+        kith::owned_fd in{ends[0]};
+        to_ = kith::owned_fd{ends[1]};
+        pid_ = ::fork();
+        if (pid_ != 0) return;
+        to_.reset();
+        ::_exit(watch(semaphore, in.get()));
+    }
+
+    void command_is(pid_t pid) const {
+        if (pid_ > 0) [[maybe_unused]]
+            const auto told = ::write(to_.get(), &pid, sizeof pid);
+    }
+
+    /// Has the semaphore given back, exactly once, and returns whether that is certain.
+    [[nodiscard]] bool give_back(const posix_sem& semaphore) {
+        // Dead before it was told anything: it has not given back.
+        if (pid_ <= 0 || ::waitpid(pid_, nullptr, WNOHANG) == pid_) return semaphore.post().has_value();
+        to_.reset();
+        int status = 0;
+        while (::waitpid(pid_, &status, 0) < 0)
+            if (errno != EINTR) return false;
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+
+private:
+    static int watch(const posix_sem& semaphore, int from) {
+        // Away from the terminal's signals, and holding nobody's pipes open.
+        ::setsid();
+        const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (const int fd : {0, 1, 2}) ::dup2(nothing, fd);
+        const auto read_pid = [from](pid_t& pid) {
+            ssize_t n = 0;
+            while ((n = ::read(from, &pid, sizeof pid)) < 0 && errno == EINTR) {
+            }
+            return n == sizeof pid;
+        };
+        pid_t command = 0;
+        if (read_pid(command)) {
+            // Opened while kith has not reaped it, so the number is its own.
+            const auto process = kith::sys::open_pidfd(command);
+            pid_t none = 0;
+            read_pid(none);  // nothing comes: the end of the pipe, by kith's word or by its death
+            if (process) [[maybe_unused]]
+                const auto ended = process->wait_for_end();
+        }
+        return semaphore.post() ? 0 : 1;
+    }
+
+    kith::owned_fd to_;
+    pid_t pid_ = -1;
+};
+
+/// Waits for COMMAND and passes signals on.
+int status_of_command(pid_t pid, const held_signals& signals) {
+    for (;;) {
+        const auto what = signals.next();
+        if (what.si_signo == SIGCHLD) {
+            siginfo_t ended{};
+            if (::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                ended.si_pid == pid)
+                return end_of_command(pid);
+        } else if (what.si_code <= 0) {
+            // Sent by a process. One from the terminal went to the whole group, COMMAND included.
+            ::kill(pid, what.si_signo);
+        }
+    }
+}
+
+}  // namespace
+
+int become_command(session& s) {
+    std::vector<char*> argv;
+    for (const auto& word : s.command) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    std::signal(SIGPIPE, SIG_DFL);  // kith ignores it, and exec would hand that on
+    ::execvp(argv[0], argv.data());
+    const int os_error = errno;
+    std::signal(SIGPIPE, SIG_IGN);
+    const auto code = os_error == ENOENT ? kith::errc::not_found : kith::errc::not_permitted;
+    const auto* reason = os_error == ENOENT ? "no such program in PATH" : "it cannot be executed";
+    return command_not_started(
+        s, s.command, failure{kith::error{code, "execvp", os_error, kith::object_ref::name(s.command[0])}, reason});
+}
+
+int run_holding(session& s, const std::string& text, const posix_sem& semaphore) {
+    const held_signals signals;
+    if (const auto taken = take(semaphore, s.wait(), signals); !taken) return s.fail("lock", text, taken.error());
+    keeper backup{semaphore};
+    const auto command = start_command(s.command);
+    int status = 0;
+    if (command) {
+        backup.command_is(*command);
+        status = status_of_command(*command, signals);
+    } else {
+        status = command_not_started(s, s.command, command.error());
+    }
+    if (!backup.give_back(semaphore))
+        s.fail("unlock", text,
+               failure{kith::error{kith::errc::peer_gone, "sem_post"},
+                       "it may still be taken: a process of kith's was killed"}
+                   .suggest("kith sem get " + text)
+                   .suggest("kith sem post " + text + "   if it is 0 and nobody holds it"));
+    return status;
+}
+
+}  // namespace kith_cli
