@@ -1,13 +1,18 @@
 // The kith command: reads the command line, runs one verb, ends with its status.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <fstream>
+#include <iterator>
+#include <kith/version.hpp>
 #include <new>
 
+#include "complete.hpp"
+#include "help.hpp"
 #include "session.hpp"
 #include "verbs/verbs.hpp"
 
@@ -34,22 +39,50 @@ const CLI::App* verb_of(const CLI::App& app, const std::vector<std::string>& wor
     return verb;
 }
 
+/// The word that should have been a verb and is not; empty if there is none.
+std::string unknown_verb(const CLI::App& verb, const std::vector<std::string>& words) {
+    if (verb.get_subcommands([](const CLI::App*) { return true; }).empty()) return {};
+    for (const auto& word : words)
+        if (!word.starts_with('-') && word != verb.get_name()) return word;
+    return {};
+}
+
 int misused(session& s, const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
-    const auto* verb = verb_of(app, words);
-    std::string name = "kith";
-    if (verb != &app)
-        name += ' ' + (verb->get_parent() != &app ? verb->get_parent()->get_name() + ' ' : "") + verb->get_name();
+    const auto& verb = *verb_of(app, words);
+    const auto name = full_name(verb).empty() ? std::string{"kith"} : "kith " + full_name(verb);
     // The parser may have stopped before it came to these.
     s.json = s.json || std::ranges::find(words, "--json") != words.end();
+    s.quiet = s.quiet || std::ranges::find(words, "--quiet") != words.end();
     std::string sentence = error.what();
+    if (const auto word = unknown_verb(verb, words); !word.empty())
+        sentence = fmt::format("'{}' is not a verb of {}", word, name);
+    else if (error.get_name() == "RequiredError" && !verb.get_subcommands([](const CLI::App*) { return true; }).empty())
+        sentence = "a verb is missing";
+    else if (error.get_name() == "RequiredError" && sentence.ends_with(" is required"))
+        sentence.replace(sentence.size() - 12, 12, " is missing");
     std::ranges::replace(sentence, '\n', ' ');
     while (sentence.ends_with(' ')) sentence.pop_back();
     return s.misuse(sentence, name + " --help");
 }
 
+/// kith __man: the names of all verbs; kith __man VERB PROSE DATE: the man page. For the build of the documentation.
+int print_man_page(session& s, const CLI::App& app, const std::vector<std::string>& words) {
+    if (words.size() == 1) {
+        for (const auto* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+            if (!s.write(verb->get_name() + '\n')) return exit_failed;
+        return exit_done;
+    }
+    if (words.size() != 4) return s.misuse("__man takes a verb, a file and a date");
+    const auto& verb = *verb_of(app, {words[1]});
+    std::ifstream file{words[2]};
+    const std::string prose{std::istreambuf_iterator<char>{file}, {}};
+    if (!file) return s.misuse(fmt::format("'{}' cannot be read", words[2]));
+    return s.write(man_page(verb, prose, words[3])) ? exit_done : exit_failed;
+}
+
 int run(int argc, char** argv) {
     session s;
-    CLI::App app{"Every way two processes can talk.", "kith"};
+    CLI::App app{"every way two processes can talk", "kith"};
     add_app_options(app, s);
     add_all_verbs(app, s);
 
@@ -59,10 +92,14 @@ int run(int argc, char** argv) {
         s.command.assign(dashes + 1, words.end());
         words.erase(dashes, words.end());
     }
+    if (!words.empty() && words[0] == "__man") return print_man_page(s, app, words);
+    if (!words.empty() && words[0] == "__complete") return print_completions(s, app, {words.begin() + 1, words.end()});
     try {
         app.parse(std::vector<std::string>{words.rbegin(), words.rend()});  // the parser takes them from the end
     } catch (const CLI::CallForHelp& help) {
         return print_help(s, *verb_of(app, words));
+    } catch (const CLI::CallForVersion&) {
+        return s.write("kith " KITH_VERSION_STRING "\n") ? exit_done : exit_failed;
     } catch (const CLI::ParseError& error) {
         return misused(s, app, words, error);
     }

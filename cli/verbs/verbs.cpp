@@ -3,19 +3,13 @@
 #include <fmt/format.h>
 #include <kith/observer.hpp>
 
+#include "help.hpp"
 #include "options.hpp"
 
 namespace kith_cli {
 namespace {
 
 const std::string command_group = "COMMAND";
-
-std::string full_name(const CLI::App& verb) {
-    const auto* parent = verb.get_parent();
-    if (parent == nullptr) return {};
-    const auto above = full_name(*parent);
-    return above.empty() ? verb.get_name() : above + ' ' + verb.get_name();
-}
 
 void show_event(const kith::event& what, void* context) noexcept {
     const auto& s = *static_cast<const session*>(context);
@@ -43,11 +37,12 @@ void add_common_options(CLI::App& app, session& s) {
 
 void add_app_options(CLI::App& app, session& s) {
     app.set_help_flag("-h,--help", "print this help");
+    app.set_version_flag("--version", "", "print the version");
     add_common_options(app, s);
     app.require_subcommand(1);
 }
 
-int print_help(session& s, const CLI::App& verb) { return s.write(verb.help()) ? exit_done : exit_failed; }
+int print_help(session& s, const CLI::App& verb) { return s.write(help_text(verb)) ? exit_done : exit_failed; }
 
 CLI::App& add_verb(CLI::App& parent, session& s, const std::string& name, const std::string& purpose,
                    std::function<int()> run) {
