@@ -18,9 +18,9 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::fifo: return nothing<kith::scheme::fifo>();
 
-    case kith::scheme::sysv_mq: return nothing<kith::scheme::sysv_mq>();
+    case kith::scheme::sysv_mq: return sysv_mq_backend();
 
-    case kith::scheme::posix_mq: return nothing<kith::scheme::posix_mq>();
+    case kith::scheme::posix_mq: return posix_mq_backend();
 
     case kith::scheme::sysv_sem: return sysv_sem_backend();
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/backoff.hpp"
 #include "base/observer.hpp"
 #include "base/scratch.hpp"
 #include "compose/request_header.hpp"
@@ -150,6 +151,17 @@ result<void> sysv_request_server::reply(const request_ticket& to, byte_view body
 
 result<void> sysv_request_server::refuse(const request_ticket& to, const wait_policy& wait) const noexcept {
     return answer(to, static_cast<std::uint32_t>(reply_status::refused), {}, wait);
+}
+
+result<void> sysv_request_server::settle(const wait_policy& wait) const noexcept {
+    detail::backoff looks{wait, "settle", object_ref::sysv_id(replies_.native_id())};
+    for (;;) {
+        sweep(replies_);
+        const auto state = replies_.status();
+        if (!state) return fail(state.error());
+        if (state->messages == 0) return {};
+        if (auto paused = looks.pause(EAGAIN); !paused) return paused;
+    }
 }
 
 result<void> sysv_request_server::remove() const noexcept {

@@ -351,6 +351,23 @@ TEST(compose_request_reply_sysv, a_new_server_finds_the_queues_and_removes_stale
     EXPECT_TRUE(fails_with(sysv_request_client::open(service.key), errc::not_found));
 }
 
+TEST(compose_request_reply_sysv, settle_waits_for_the_living_and_not_for_the_dead) {
+    sysv_service service;
+    auto ticket = kith::detail::new_client();
+    ASSERT_TRUE(ok(service.server.reply(ticket, bytes_of("x"))));
+    EXPECT_TRUE(fails_with(service.server.settle(deadline::in(20ms)), errc::timed_out));
+    auto expired = ticket;
+    expired.until = deadline::in(10ms);
+    ++expired.address;
+    ASSERT_TRUE(ok(service.server.reply(expired, bytes_of("y"))));
+    child taker{[&] {
+        std::array<std::byte, 100> body;
+        return service.server.replies().receive(body, kith::sys::message_selector::of_type(ticket.address)) ? 0 : 1;
+    }};
+    EXPECT_TRUE(ok(service.server.settle()));
+    EXPECT_EQ(taker.wait(), 0);
+}
+
 TEST(compose_request_reply_sysv, keys_that_have_no_partner_are_invalid) {
     for (const auto key : {kith::sys::sysv_key{0}, kith::sys::sysv_key{INT32_MIN}}) {
         EXPECT_TRUE(fails_with(sysv_request_server::open(key), errc::invalid));
