@@ -1,6 +1,6 @@
-// read_fifo PATH [WRITERS] - prints what arrives in a FIFO, until its last writer has left.
+// read_fifo PATH [BYTES] - prints what arrives in a FIFO, until its last writer has left.
 //
-// Waits for the first writer as long as it takes. With WRITERS it goes on until that many times everybody has left.
+// Waits for the first writer as long as it takes. With BYTES it goes on, writer after writer, until it has that many.
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -13,8 +13,9 @@ static int report(const kith::error& failure) {
 }
 
 int main(int argc, char** argv) {
-    if (argc < 2 || argc > 3) return std::fprintf(stderr, "usage: read_fifo PATH [WRITERS]\n"), 2;
-    long writers = argc == 3 ? std::strtol(argv[2], nullptr, 10) : 1;
+    if (argc < 2 || argc > 3) return std::fprintf(stderr, "usage: read_fifo PATH [BYTES]\n"), 2;
+    const bool goes_on = argc == 3;
+    const auto wanted = goes_on ? std::strtoull(argv[2], nullptr, 10) : 0;
 
     if (auto made = kith::sys::create_fifo(argv[1], 0600, kith::sys::creation::create_or_open); !made)
         return report(made.error());
@@ -22,16 +23,17 @@ int main(int argc, char** argv) {
     if (!fifo) return report(fifo.error());
 
     std::array<std::byte, 65536> buffer;
-    while (writers > 0) {
+    for (unsigned long long total = 0; !goes_on || total < wanted;) {
         const auto got = fifo->read_some(buffer);
         if (got) {
             if (std::fwrite(buffer.data(), 1, *got, stdout) != *got) return std::perror("read_fifo"), 1;
+            total += *got;
             continue;
         }
         if (got.error().code() != kith::errc::end_of_stream) return report(got.error());
+        if (!goes_on) break;
         // Without this, the next read would say end_of_stream again, and again: wait for the next writer instead.
-        if (--writers > 0)
-            if (auto again = fifo->start_over(); !again) return report(again.error());
+        if (auto again = fifo->start_over(); !again) return report(again.error());
     }
     return std::fflush(stdout) == 0 ? 0 : 1;
 }

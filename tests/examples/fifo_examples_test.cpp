@@ -48,7 +48,7 @@ TEST(examples, write_fifo_and_read_fifo_move_a_file) {
 
 TEST(examples, read_fifo_goes_on_for_several_writers) {
     const temp_dir dir;
-    beside reader{{example("read_fifo"), dir.path("fifo"), "3"}};
+    beside reader{{example("read_fifo"), dir.path("fifo"), "11"}};
     std::string expected;
     for (const std::string text : {"one", "two", "three"}) {
         EXPECT_EQ(run({example("write_fifo"), dir.path("fifo")}, text).status, 0);

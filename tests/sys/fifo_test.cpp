@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <kith/observer.hpp>
+#include <kith/sys/pipe.hpp>
 
 #include "support/child.hpp"
 #include "support/scope.hpp"
@@ -384,6 +385,8 @@ TEST(sys_fifo, fifo_F4_a_reader_open_for_both_never_sees_the_end) {
 
 TEST(sys_fifo, fifo_trap03_a_server_neither_spins_nor_quits_when_its_client_leaves) {
     const fifo_at fifo;
+    auto told = kith::sys::open_pipe();
+    ASSERT_TRUE(ok(told));
     child server{[&] {
         auto reader = open_fifo_reader(fifo.path());
         CHILD_CHECK(reader);
@@ -392,6 +395,7 @@ TEST(sys_fifo, fifo_trap03_a_server_neither_spins_nor_quits_when_its_client_leav
             const auto got = reader->read_some({&one, 1});
             if (got) continue;
             CHILD_CHECK(got.error().code() == errc::end_of_stream && reader->start_over());
+            CHILD_CHECK(told->writer.write_some({&one, 1}));
             ++clients;
         }
         return 0;
@@ -402,6 +406,8 @@ TEST(sys_fifo, fifo_trap03_a_server_neither_spins_nor_quits_when_its_client_leav
         ASSERT_TRUE(ok(writer->write_some(kith::bytes_of("x"))));
         wait_until_in_syscall(server.pid(), SYS_ppoll);  // asleep while the client stays
         writer->close();
+        std::byte end;
+        ASSERT_TRUE(ok(told->reader.read_some({&end, 1}, deadline::in(30s))));
         if (client < 2) wait_until_in_syscall(server.pid(), SYS_ppoll);  // and after it has left
     }
     EXPECT_EQ(server.wait(), 0);

@@ -86,7 +86,8 @@ public:
     [[nodiscard]] KITH_EXPORT result<void> wait_for_writer(const wait_policy& wait = {}) noexcept;
 
     /// After `end_of_stream`: forgets the writers that have left, so that later reads wait for the next ones. Unread
-    /// bytes stay. The descriptor keeps its number and becomes a new open file description (through /proc); no other
+    /// bytes stay. A writer that came and left since the end was reported is forgotten, too: ends cannot be counted.
+    /// The descriptor keeps its number and becomes a new open file description (through /proc); no other
     /// thread may be waiting. Errors: `unsupported` (no /proc), `not_permitted`, `limit_reached`, `invalid`.
     [[nodiscard]] KITH_EXPORT result<void> start_over() noexcept;
 };
