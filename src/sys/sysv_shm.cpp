@@ -48,11 +48,13 @@ sysv_shm_status status_from(const shmid_ds& segment) noexcept {
     };
 }
 
-// The size that a segment has, checked against the one expected (0: any).
+// The size that a segment has, checked against the one expected. 0 expects nothing, and is the answer where the
+// segment may not be read: changing or removing it may still be allowed.
 result<std::size_t> checked_size(int id, std::size_t expected, object_ref about) noexcept {
     shmid_ds segment{};
     if (::shmctl(id, IPC_STAT, &segment) != 0) {
         if (no_such_id(errno)) return fail(errc::not_found, "shmctl(IPC_STAT)", errno, about);
+        if (errno == EACCES && expected == 0) return 0;
         return detail::fail_os("shmctl(IPC_STAT)", errno, about);
     }
     if (expected != 0 && segment.shm_segsz != expected) return fail(errc::wrong_size, "shmget", 0, about);
@@ -102,6 +104,12 @@ result<sysv_shm> sysv_shm::open_id(int id, std::size_t size) noexcept {
 }
 
 result<sysv_attachment> sysv_shm::attach(const attach_options& options) const noexcept {
+    auto size = size_;
+    if (size == 0) {
+        const auto now = status();
+        if (!now) return fail(now.error());
+        size = now->size;
+    }
     const bool writable = options.access == memory_access::read_write;
     const int flags = (writable ? 0 : SHM_RDONLY) | (options.round_down ? SHM_RND : 0) |
                       (options.replace ? SHM_REMAP : 0) | (options.executable ? SHM_EXEC : 0);
@@ -116,7 +124,7 @@ result<sysv_attachment> sysv_shm::attach(const attach_options& options) const no
     }
     sysv_attachment attached;
     attached.start_ = static_cast<std::byte*>(start);
-    attached.size_ = size_;
+    attached.size_ = size;
     attached.access_ = options.access;
     if (options.populate) {
         if (const auto present = attached.populate(); !present)

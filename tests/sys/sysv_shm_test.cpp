@@ -460,6 +460,22 @@ TEST(sys_sysv_shm, sysv_shm_H9_owner_and_mode_can_be_changed_by_owner_only) {
               }));
 }
 
+TEST(sys_sysv_shm, sysv_shm_H9_who_may_not_read_a_segment_may_still_remove_it) {
+    NEEDS_ROOT();
+    EXPECT_EQ(0, as_nobody([] {
+                  const auto key = fresh_key();
+                  CHILD_CHECK(sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096, .mode = 0}));
+                  CHILD_CHECK(fails_with(sysv_shm::open(key, {.size = 4096}), errc::not_permitted, EACCES));
+                  const auto found = sysv_shm::open(key);
+                  CHILD_CHECK(found && found->size() == 0);
+                  CHILD_CHECK(fails_with(found->attach(), errc::not_permitted, EACCES));
+                  CHILD_CHECK(sysv_shm::from_id(found->native_id()).change({.uid = 65534, .gid = 65534, .mode = 0600}));
+                  CHILD_CHECK(found->attach()->size() == 4096);
+                  CHILD_CHECK(found->remove());
+                  return 0;
+              }));
+}
+
 TEST(sys_sysv_shm, sysv_shm_H9_limits_and_list_show_every_segment) {
     const int status = in_namespaces(CLONE_NEWIPC, [] {
         auto limits = read_sysv_shm_limits();

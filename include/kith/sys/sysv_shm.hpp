@@ -122,7 +122,8 @@ private:
 class sysv_shm {
 public:
     /// Opens or makes the segment of `key`. What is found is checked: another size is `wrong_size`.
-    /// sysv_key::private_object() always makes a new one. To open without knowing the size leave it 0.
+    /// sysv_key::private_object() always makes a new one. To open without knowing the size leave it 0;
+    /// then the right to read is not needed either.
     /// Errors: `not_found`, `exists`, `wrong_size`, `not_permitted` (EACCES; EPERM: huge pages need
     /// CAP_IPC_LOCK or the group vm.hugetlb_shm_group), `invalid` (a new segment of size 0 or above kernel.shmmax),
     /// `limit_reached` (ENOSPC: kernel.shmmni segments), `no_space` (ENOSPC: kernel.shmall), `out_of_memory` (also: no
@@ -131,9 +132,12 @@ public:
     /// The segment with this id, also one that is marked for removal. `size` as in sysv_shm_options.
     /// Errors: `not_found` (EINVAL or EIDRM: no such id, or not any more), `wrong_size`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT static result<sysv_shm> open_id(int id, std::size_t size = 0) noexcept;
+    /// The segment with this id, unchecked and of unknown size: for ids from somewhere else that may be changed or
+    /// removed, but not read.
+    [[nodiscard]] static constexpr sysv_shm from_id(int id) noexcept { return {id, 0, false}; }
 
     [[nodiscard]] int native_id() const noexcept { return id_; }
-    /// Bytes, as asked for at creation; a segment never changes its size.
+    /// Bytes, as asked for at creation; a segment never changes its size. 0: not known, as it may not be read.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     /// Whether this open() made it: then it is this process's part to initialise the contents.
     [[nodiscard]] bool created() const noexcept { return created_; }
@@ -157,7 +161,7 @@ public:
     [[nodiscard]] KITH_EXPORT result<void> unlock() const noexcept;
 
 private:
-    sysv_shm(int id, std::size_t size, bool created) noexcept : id_{id}, size_{size}, created_{created} {}
+    constexpr sysv_shm(int id, std::size_t size, bool created) noexcept : id_{id}, size_{size}, created_{created} {}
     int id_;
     std::size_t size_;
     bool created_;
