@@ -26,9 +26,9 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::posix_sem: return posix_sem_backend();
 
-    case kith::scheme::sysv_shm: return nothing<kith::scheme::sysv_shm>();
+    case kith::scheme::sysv_shm: return sysv_shm_backend();
 
-    case kith::scheme::posix_shm: return nothing<kith::scheme::posix_shm>();
+    case kith::scheme::posix_shm: return posix_shm_backend();
 
     case kith::scheme::unix_socket: return nothing<kith::scheme::unix_socket>();
 

@@ -18,6 +18,7 @@ void add_all_verbs(CLI::App& app, session& s) {
     add_sem(app, s);
 
     // shared memory
+    add_shm(app, s);
 
     // descriptors
 
