@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <kith/sys/pidfd.hpp>
+#include <new>
 
 #include "command.hpp"
 
@@ -65,11 +68,18 @@ kith::result<void> take(const posix_sem& semaphore, const kith::wait_policy& wai
     }
 }
 
-/// The process that gives the semaphore back if kith cannot. It lives until kith has said that COMMAND has ended, or
-/// is gone and COMMAND too.
+/// How far the keeper has come, in a page that it shares with kith.
+enum class giving : int { not_yet, now, done };
+
+/// The process that gives the semaphore back, also if kith cannot. It lives until kith has said that COMMAND has ended,
+/// or is gone and COMMAND too.
 class keeper {
 public:
     explicit keeper(const posix_sem& semaphore) {
+        void* const page =
+            ::mmap(nullptr, sizeof(*progress_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED) return;
+        progress_ = new (page) std::atomic<giving>{giving::not_yet};
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) return;
         kith::owned_fd in{ends[0]};
@@ -85,19 +95,20 @@ public:
             const auto told = ::write(to_.get(), &pid, sizeof pid);
     }
 
-    /// Has the semaphore given back, exactly once, and returns whether that is certain.
+    /// Has the semaphore given back, once, and returns whether that is certain: it is not only if the keeper was killed
+    /// in the very act.
     [[nodiscard]] bool give_back(const posix_sem& semaphore) {
-        // Dead before it was told anything: it has not given back.
-        if (pid_ <= 0 || ::waitpid(pid_, nullptr, WNOHANG) == pid_) return semaphore.post().has_value();
         to_.reset();
-        int status = 0;
-        while (::waitpid(pid_, &status, 0) < 0)
-            if (errno != EINTR) return false;
-        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        if (pid_ > 0)
+            while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+            }
+        const auto state = progress_ != nullptr ? progress_->load() : giving::not_yet;
+        if (state == giving::not_yet) return semaphore.post().has_value();
+        return state == giving::done;
     }
 
 private:
-    static int watch(const posix_sem& semaphore, int from) {
+    int watch(const posix_sem& semaphore, int from) const {
         // Away from the terminal's signals, and holding nobody's pipes open.
         ::setsid();
         const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -117,9 +128,13 @@ private:
             if (process) [[maybe_unused]]
                 const auto ended = process->wait_for_end();
         }
-        return semaphore.post() ? 0 : 1;
+        progress_->store(giving::now);
+        if (!semaphore.post()) return 1;
+        progress_->store(giving::done);
+        return 0;
     }
 
+    std::atomic<giving>* progress_ = nullptr;  // lives as long as kith
     kith::owned_fd to_;
     pid_t pid_ = -1;
 };

@@ -286,7 +286,7 @@ TEST_P(cli_sem_lock, ends_with_the_status_of_the_command) {
     EXPECT_EQ(value(), 1);
     EXPECT_EQ(sem({"lock", address(), "--", "sh", "-c", "exit 7"}).status, 7);
     EXPECT_EQ(sem({"lock", address(), "--", "sh", "-c", "kill -9 $$"}).status, 128 + SIGKILL);
-    EXPECT_TRUE(says(sem({"lock", address(), "--", "no-such-program-anywhere"}), 127, "no such program in PATH"));
+    EXPECT_TRUE(says(sem({"lock", address(), "--", "/no/such/program"}), 127, "kith: cannot start '/no/such/program'"));
     EXPECT_TRUE(says(sem({"lock", address(), "--", "/etc/passwd"}), 126, "kith: cannot start '/etc/passwd'"));
     EXPECT_EQ(value(), 1);
     EXPECT_TRUE(says(sem({"lock", address()}), 2, "a command to run is missing"));
