@@ -10,6 +10,9 @@ namespace {
 using kith::sys::memory_access;
 using kith::sys::posix_shm;
 
+// How long one that is smaller than asked for may still be growing.
+constexpr std::chrono::milliseconds creator_patience{250};
+
 failure explained(const kith::error& error) {
     if (error.code() == kith::errc::timed_out || error.code() == kith::errc::would_block)
         return failure{error, "it has no size yet: its creator has not finished, or died"}.suggest(
@@ -37,11 +40,10 @@ public:
             if (!found) return pass_on(found);
             return created{where, false};
         }
+        const auto policy = options.exclusive ? kith::sys::creation::must_be_new : kith::sys::creation::create_or_open;
         const auto shm = posix_shm::open(
-            where.name(),
-            {.create = options.exclusive ? kith::sys::creation::must_be_new : kith::sys::creation::create_or_open,
-             .size = size,
-             .mode = static_cast<mode_t>(options.mode.value_or(0600))});
+            where.name(), {.create = policy, .size = size, .mode = static_cast<mode_t>(options.mode.value_or(0600))},
+            kith::deadline::in(creator_patience));
         if (shm) return created{where, shm->created()};
         if (shm.error().code() == kith::errc::wrong_size)
             if (const auto found = as_it_is(where))
