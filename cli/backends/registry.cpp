@@ -16,7 +16,7 @@ backend& backend_for(kith::scheme mechanism) {
     switch (mechanism) {
     case kith::scheme::fd: return fd_backend();
 
-    case kith::scheme::fifo: return nothing<kith::scheme::fifo>();
+    case kith::scheme::fifo: return fifo_backend();
 
     case kith::scheme::sysv_mq: return sysv_mq_backend();
 
