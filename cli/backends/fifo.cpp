@@ -2,6 +2,7 @@
 // a waiting writer or reader in. `listen` and `connect` use the pair of FIFOs beside the path (kith/compose/
 // fifo_pair.hpp), `serve` and `call` the FIFO itself and private ones for replies (kith/compose/reply_fifo.hpp).
 #include <fmt/format.h>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -128,7 +129,7 @@ public:
         if (connection) return std::make_unique<fifo_duplex>(std::move(*connection));
         failure why{connection.error()};
         if (connection.error().os_error() == ENXIO)
-            why = std::move(why).suggest(fmt::format("kith connect {}   at the other end", where_.text()));
+            why.tries = {fmt::format("kith connect {}   at the other end", where_.text())};
         return std::unexpected{std::move(why)};
     }
 
@@ -169,8 +170,8 @@ private:
 
 class fifo_server final : public server {
 public:
-    fifo_server(kith::compose::reply_server server, bool is_ours, kith::address where)
-        : server_{std::move(server)}, is_ours_{is_ours}, where_{std::move(where)} {}
+    fifo_server(kith::compose::reply_server at, bool is_ours, kith::address where)
+        : server_{std::move(at)}, is_ours_{is_ours}, where_{std::move(where)} {}
     fifo_server(const fifo_server&) = delete;
     fifo_server& operator=(const fifo_server&) = delete;
     ~fifo_server() override {

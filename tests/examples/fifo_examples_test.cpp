@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "support/child.hpp"
+#include "support/beside.hpp"
 #include "support/paths.hpp"
 #include "support/scope.hpp"
 
@@ -18,21 +18,6 @@ using namespace kith_test;
 namespace fs = std::filesystem;
 
 std::string example(const std::string& name) { return binary_dir() + "/examples/" + name; }
-
-/// A program running beside the test.
-class beside {
-public:
-    beside(const std::vector<std::string>& words, const std::string& input = {})
-        : thread_{[this, words, input] { outcome_ = run(words, input); }} {}
-    outcome wait() {
-        thread_.join();
-        return outcome_;
-    }
-
-private:
-    outcome outcome_;
-    std::jthread thread_;
-};
 
 TEST(examples, write_fifo_and_read_fifo_move_a_file) {
     const temp_dir dir;
