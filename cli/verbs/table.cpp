@@ -37,6 +37,7 @@ void add_all_verbs(CLI::App& app, session& s) {
     add_call(app, s);
 
     // the tour
+    add_tour(app, s);
 
     // the command itself
     add_version(app, s);

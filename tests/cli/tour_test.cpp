@@ -1,0 +1,360 @@
+// kith tour: every row moves what it was given, says so, and leaves nothing behind, also when it is disturbed.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "support/child.hpp"
+#include "support/paths.hpp"
+#include "support/scope.hpp"
+
+namespace {
+
+using namespace kith_test;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+const std::vector<std::string> all_rows{"pipe",        "duplex-pipe", "fifo",           "sysv-mq",   "posix-mq",
+                                        "sysv-sem",    "posix-sem",   "sysv-shm",       "posix-shm", "memfd",
+                                        "unix-stream", "unix-dgram",  "unix-seqpacket", "tcp",       "udp"};
+const std::set<std::string> counting_rows{"sysv-sem", "posix-sem"};
+
+// A small input that is no multiple of any message size.
+std::string write_input(const temp_dir& dir) {
+    auto path = dir.path("input");
+    std::ofstream file{path, std::ios::binary};
+    for (int i = 0; i < 100'003; ++i) file.put(static_cast<char>(i * 7 + i / 251));
+    return path;
+}
+
+std::string sha256_of(const std::string& path) { return run({"sha256sum", path}).out.substr(0, 64); }
+
+std::string text_of_file(const std::string& path) {
+    std::ifstream file{path};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+// Everything that a tour could leave: System V objects, and names in /dev/shm, the mqueue file system and $TMPDIR.
+std::string objects_now(const std::string& tmpdir) {
+    std::string text;
+    for (const char* kind : {"msg", "sem", "shm"}) {
+        std::ifstream file{std::string{"/proc/sysvipc/"}.append(kind)};
+        std::string line;
+        std::getline(file, line);  // the heading
+        while (std::getline(file, line)) text += std::string{kind}.append(" ").append(line.substr(0, 21)).append("\n");
+    }
+    for (const auto& directory : {std::string{"/dev/shm"}, std::string{"/dev/mqueue"}, tmpdir}) {
+        std::error_code missing;
+        for (const auto& entry : fs::directory_iterator{directory, missing}) text += entry.path().string() + "\n";
+    }
+    return text;
+}
+
+// Runs `body` where all of that starts empty. 77: the kernel refuses.
+int in_an_empty_place(const std::function<int(const std::string& tmpdir)>& body) {
+    const temp_dir dir;
+    return in_namespaces(CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWNET, [&] {
+        if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
+        if (::mount("none", "/dev/shm", "tmpfs", 0, nullptr) != 0) return 77;
+        ::mount("none", "/dev/mqueue", "mqueue", 0, nullptr);
+        if (run({"ip", "link", "set", "lo", "up"}).status != 0) return 77;
+        ::setenv("TMPDIR", dir.dir().c_str(), 1);
+        return body(dir.dir());
+    });
+}
+
+// The peers of a running tour.
+std::vector<pid_t> peers_of(pid_t tour) {
+    std::vector<pid_t> pids;
+    std::ifstream file{"/proc/" + std::to_string(tour) + "/task/" + std::to_string(tour) + "/children"};
+    for (pid_t pid = 0; file >> pid;)
+        if (text_of_file("/proc/" + std::to_string(pid) + "/cmdline").find("__tour-peer") != std::string::npos)
+            pids.push_back(pid);
+    return pids;
+}
+
+bool is_running(pid_t pid) {
+    const auto stat = text_of_file("/proc/" + std::to_string(pid) + "/stat");
+    const auto name_end = stat.rfind(") ");
+    return name_end != std::string::npos && stat[name_end + 2] != 'Z' && stat[name_end + 2] != 'X';
+}
+
+// Starts the tour of a row and stops its sender in the middle; tries again if the row was over before that.
+template <class Then>
+int with_the_sender_stopped(const std::string& row, const std::vector<std::string>& more, Then then) {
+    for (int attempt = 0; attempt < 50; ++attempt) {
+        std::vector<std::string> words{kith_command(), "tour", "--only", row};
+        words.insert(words.end(), more.begin(), more.end());
+        auto tour = child::exec(words);
+        std::vector<pid_t> peers;
+        while (!tour.poll() && peers.size() < 2) peers = peers_of(tour.pid());
+        if (peers.size() < 2) continue;
+        ::kill(peers[1], SIGSTOP);
+        while (!tour.poll() &&
+               text_of_file("/proc/" + std::to_string(peers[1]) + "/stat").find(") T ") == std::string::npos &&
+               is_running(peers[1])) {
+        }
+        if (tour.poll() || !is_running(peers[1])) continue;
+        return then(tour, peers);
+    }
+    return 98;
+}
+
+TEST(cli_tour, tour_every_row_moves_a_file_and_says_so_in_json) {
+    const temp_dir dir;
+    const auto input = write_input(dir);
+    const auto done = run({kith_command(), "tour", "--once", "--json", input});
+    ASSERT_EQ(done.status, 0) << done.out << done.err;
+    EXPECT_EQ(done.err, "");
+    const auto result = json::parse(done.out);
+    EXPECT_EQ(result["ok"], true);
+    EXPECT_EQ(result["input"]["source"], input);
+    EXPECT_EQ(result["input"]["bytes"], 100'003);
+    EXPECT_EQ(result["input"]["repeats"], 1);
+    EXPECT_EQ(result["input"]["sha256"], sha256_of(input));
+    std::vector<std::string> names;
+    for (const auto& row : result["rows"]) {
+        const auto name = row["mechanism"].get<std::string>();
+        SCOPED_TRACE(name);
+        names.push_back(name);
+        EXPECT_EQ(row["ok"], true);
+        EXPECT_FALSE(row.contains("why"));
+        EXPECT_FALSE(row["purpose"].get<std::string>().empty());
+        EXPECT_EQ(row["between"], name == "pipe" || name == "duplex-pipe" ? "kin" : "strangers");
+        EXPECT_TRUE((std::set<std::string>{"no", "name", "yes"}.contains(row["outlives"])));
+        EXPECT_GT(row["seconds"].get<double>(), 0);
+        EXPECT_TRUE(row["resent"].is_number_unsigned());
+        if (counting_rows.contains(name)) {
+            EXPECT_EQ(row["data"], "count");
+            EXPECT_EQ(row["messages"], 20'000);
+            EXPECT_TRUE(row["sha256"].is_null());
+            EXPECT_TRUE(row["megabytes_per_second"].is_null());
+        } else {
+            EXPECT_EQ(row["bytes"], 100'003);
+            EXPECT_GE(row["messages"], 2);
+            EXPECT_EQ(row["sha256"], result["input"]["sha256"]);
+            EXPECT_GT(row["megabytes_per_second"].get<double>(), 0);
+        }
+    }
+    EXPECT_EQ(names, all_rows);
+}
+
+TEST(cli_tour, tour_without_a_file_repeats_itself_and_a_listing_to_64_MiB) {
+    const auto done = run({kith_command(), "tour", "--json", "--only", "unix-dgram,sysv-sem"});
+    ASSERT_EQ(done.status, 0) << done.out << done.err;
+    const auto result = json::parse(done.out);
+    EXPECT_GE(result["input"]["bytes"], 64U << 20);
+    EXPECT_GT(result["input"]["repeats"], 1);
+    EXPECT_GT(result["input"]["block_bytes"], fs::file_size(kith_command()));
+    ASSERT_EQ(result["rows"].size(), 2u);  // in the order that was asked for
+    EXPECT_EQ(result["rows"][0]["bytes"], result["input"]["bytes"]);
+    EXPECT_EQ(result["rows"][1]["messages"], 1'000'000);
+}
+
+TEST(cli_tour, tour_prints_a_table) {
+    const temp_dir dir;
+    const auto done = run({kith_command(), "tour", "--once", "--only", "fifo,udp", write_input(dir)});
+    ASSERT_EQ(done.status, 0) << done.err;
+    EXPECT_NE(done.out.find("mechanism"), std::string::npos);
+    EXPECT_NE(done.out.find("fifo           strangers"), std::string::npos) << done.out;
+    EXPECT_NE(done.out.find("udp            strangers"), std::string::npos) << done.out;
+    EXPECT_EQ(done.out.find("tcp"), std::string::npos);
+    EXPECT_EQ(done.err, "");  // no progress where nobody watches
+}
+
+TEST(cli_tour, tour_an_empty_file_is_moved_too) {
+    const temp_dir dir;
+    std::ofstream{dir.path("empty")};
+    const auto done = run({kith_command(), "tour", "--json", "--once", dir.path("empty")});
+    ASSERT_EQ(done.status, 0) << done.out << done.err;
+    for (const auto& row : json::parse(done.out)["rows"]) EXPECT_EQ(row["ok"], true) << row;
+}
+
+TEST(cli_tour, tour_a_wrong_command_line_is_misused_and_a_missing_file_fails) {
+    const auto unknown = run({kith_command(), "tour", "--only", "pipe,smoke-signals"});
+    EXPECT_EQ(unknown.status, 2);
+    EXPECT_NE(unknown.err.find("'smoke-signals'"), std::string::npos) << unknown.err;
+    EXPECT_NE(unknown.err.find("pipe,duplex-pipe,fifo"), std::string::npos) << unknown.err;
+    EXPECT_EQ(run({kith_command(), "tour", "--timeout", "soon"}).status, 2);
+    const auto missing = run({kith_command(), "tour", "--json", "/no/such/file"});
+    EXPECT_EQ(missing.status, 1);
+    EXPECT_EQ(json::parse(missing.err)["code"], "not_found");
+    EXPECT_EQ(run({kith_command(), "tour", "/"}).status, 1);
+    EXPECT_EQ(run({kith_command(), "tour", "--help"}).out.find("__tour-peer"), std::string::npos);
+    EXPECT_EQ(run({kith_command(), "--help"}).out.find("__tour-peer"), std::string::npos);
+}
+
+TEST(cli_tour, tour_leaves_nothing_behind) {
+    const temp_dir files;
+    const auto input = write_input(files);
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        const auto before = objects_now(tmpdir);
+        const auto done = run({kith_command(), "tour", "--once", "--json", input});
+        if (done.status != 0) std::fputs(done.out.c_str(), stderr);
+        CHILD_CHECK(done.status == 0);
+        CHILD_CHECK(objects_now(tmpdir) == before);
+        return 0;
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+std::string row_name(const testing::TestParamInfo<std::string>& row) {
+    auto name = row.param;
+    std::ranges::replace(name, '-', '_');
+    return name;
+}
+
+class tour_disturbed : public testing::TestWithParam<std::string> {};
+
+TEST_P(tour_disturbed, tour_a_signal_in_the_middle_ends_it_and_leaves_nothing) {
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        const auto before = objects_now(tmpdir);
+        return with_the_sender_stopped(GetParam(), {}, [&](child& tour, const std::vector<pid_t>& peers) {
+            CHILD_CHECK(objects_now(tmpdir) != before);  // it was in the middle: its directory at least is there
+            tour.kill(SIGINT);
+            CHILD_CHECK(tour.wait() == 128 + SIGINT);
+            CHILD_CHECK(objects_now(tmpdir) == before);
+            for (const pid_t peer : peers) CHILD_CHECK(!is_running(peer));
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+TEST_P(tour_disturbed, tour_a_row_whose_sender_is_killed_fails_and_leaves_nothing) {
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        const auto before = objects_now(tmpdir);
+        return with_the_sender_stopped(GetParam(), {}, [&](child& tour, const std::vector<pid_t>& peers) {
+            ::kill(peers[1], SIGKILL);
+            CHILD_CHECK(tour.wait() == 1);
+            CHILD_CHECK(objects_now(tmpdir) == before);
+            for (const pid_t peer : peers) CHILD_CHECK(!is_running(peer));
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(rows, tour_disturbed, testing::ValuesIn(all_rows), row_name);
+
+TEST(cli_tour, tour_a_row_over_its_time_fails_and_leaves_nothing) {
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        const auto before = objects_now(tmpdir);
+        return with_the_sender_stopped("sysv-shm", {"--timeout", "300ms"}, [&](child& tour, const auto& peers) {
+            CHILD_CHECK(tour.wait() == 1);
+            CHILD_CHECK(objects_now(tmpdir) == before);
+            for (const pid_t peer : peers) CHILD_CHECK(!is_running(peer));
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+TEST(cli_tour, tour_killed_itself_leaves_no_process) {
+    const int status = in_an_empty_place([&](const std::string&) {
+        return with_the_sender_stopped("sysv-mq", {}, [&](child& tour, const std::vector<pid_t>& peers) {
+            tour.kill_and_reap();
+            ::kill(peers[1], SIGCONT);  // stopped before it could ask for the parent's death, it asks now
+            // The kernel kills them at the same time, not before: look until they are gone.
+            const auto give_up = std::chrono::steady_clock::now() + 20s;
+            for (const pid_t peer : peers)
+                while (is_running(peer)) CHILD_CHECK(std::chrono::steady_clock::now() < give_up);
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+TEST(cli_tour, tour_shows_its_progress_on_a_terminal) {
+    const temp_dir dir;
+    const int master = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ASSERT_GE(master, 0);
+    ASSERT_EQ(::grantpt(master), 0);
+    ASSERT_EQ(::unlockpt(master), 0);
+    const int terminal = ::open(::ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ASSERT_GE(terminal, 0);
+    child tour{[&] {
+        const int quiet = ::open("/dev/null", O_WRONLY);
+        ::dup2(quiet, 1);
+        ::dup2(terminal, 2);
+        ::execl(kith_command().c_str(), "kith", "tour", "--only", "unix-stream", nullptr);
+        return 127;
+    }};
+    ::close(terminal);
+    std::string shown;
+    std::array<char, 4096> buffer;
+    for (ssize_t n = 0; (n = ::read(master, buffer.data(), buffer.size())) > 0;)
+        shown.append(buffer.data(), static_cast<std::size_t>(n));
+    ::close(master);
+    EXPECT_EQ(tour.wait(), 0);
+    EXPECT_NE(shown.find("unix-stream: starting"), std::string::npos);
+    EXPECT_NE(shown.find(" MB of "), std::string::npos) << shown;
+    EXPECT_TRUE(shown.ends_with('\r'));  // wiped at the end
+}
+
+// What strace must show of each row: calls, with what identifies them.
+const std::map<std::string, std::vector<std::string>> calls_of{
+    {"pipe", {"pipe2(", "pwritev2(5|write(5", "read(5"}},
+    {"duplex-pipe", {"socketpair(AF_UNIX, SOCK_STREAM", "sendto(5", "recvfrom(5", "shutdown(5, SHUT_WR"}},
+    {"fifo", {"mknod", "S_IFIFO", "/fifo\", O_RDONLY", "/fifo\", O_WRONLY"}},
+    {"sysv-mq", {"msgget(IPC_PRIVATE", "msgsnd(", "msgrcv(", "msgctl("}},
+    {"posix-mq", {"mq_open(", "mq_timedsend(", "mq_timedreceive(", "mq_unlink("}},
+    {"sysv-sem", {"semget(IPC_PRIVATE", "semop(|semtimedop(", "SEM_UNDO", "shmat("}},
+    {"posix-sem", {"/dev/shm/sem.kith-tour", "futex(", "unlink(\"/dev/shm/sem.kith-tour"}},
+    {"sysv-shm", {"shmget(IPC_PRIVATE", "shmat(", "SHM_RDONLY", "semop(|semtimedop("}},
+    {"posix-shm", {"/dev/shm/kith-tour", "MAP_SHARED", "/dev/shm/sem.kith-tour"}},
+    {"memfd", {"memfd_create(\"kith-tour\"", "F_SEAL_SHRINK", "SCM_RIGHTS", "F_GET_SEALS", "MAP_SHARED"}},
+    {"unix-stream", {"socket(AF_UNIX, SOCK_STREAM", "bind(", "listen(", "accept4(", "connect(", "sendto(|sendmsg("}},
+    {"unix-dgram", {"socket(AF_UNIX, SOCK_DGRAM", "bind(", "connect(", "recvmsg(|recvfrom("}},
+    {"unix-seqpacket", {"socket(AF_UNIX, SOCK_SEQPACKET", "listen(", "accept4(", "connect("}},
+    {"tcp", {"socket(AF_INET, SOCK_STREAM", "listen(", "accept4(", "connect(", "inet_addr(\"127.0.0.1\")"}},
+    {"udp", {"socket(AF_INET, SOCK_DGRAM", "bind(", "connect(", "recvmsg(|recvfrom("}},
+};
+
+class tour_traced : public testing::TestWithParam<std::string> {};
+
+TEST_P(tour_traced, tour_uses_the_system_calls_of_the_mechanism) {
+    if (run({"strace", "-V"}).status != 0) GTEST_SKIP() << "strace is not installed";
+    if (const auto tried = run({"strace", "-qq", "-o", "/dev/null", "true"}); tried.status != 0)
+        GTEST_SKIP() << "tracing is not permitted here: " << tried.err;
+    const temp_dir dir;
+    const auto trace = dir.path("trace");
+    const auto done = run({"strace", "-f", "-qq", "-s", "80", "-o", trace, kith_command(), "tour", "--once", "--only",
+                           GetParam(), write_input(dir)});
+    ASSERT_EQ(done.status, 0) << done.out << done.err;
+    const auto calls = text_of_file(trace);
+    for (const auto& wanted : calls_of.at(GetParam())) {
+        bool seen = false;
+        for (std::size_t at = 0; at <= wanted.size();) {
+            const auto bar = std::min(wanted.find('|', at), wanted.size());
+            seen = seen || calls.find(wanted.substr(at, bar - at)) != std::string::npos;
+            at = bar + 1;
+        }
+        EXPECT_TRUE(seen) << GetParam() << " makes no " << wanted;
+    }
+    // Strangers share nothing but a name: two programs, each started by exec.
+    std::size_t programs = 0;
+    for (auto at = calls.find("__tour-peer"); at != std::string::npos; at = calls.find("__tour-peer", at + 1))
+        ++programs;
+    EXPECT_GE(programs, 2u);
+}
+
+INSTANTIATE_TEST_SUITE_P(rows, tour_traced, testing::ValuesIn(all_rows), row_name);
+
+}  // namespace
