@@ -30,11 +30,11 @@ backend& backend_for(kith::scheme mechanism) {
 
     case kith::scheme::posix_shm: return posix_shm_backend();
 
-    case kith::scheme::unix_socket: return nothing<kith::scheme::unix_socket>();
+    case kith::scheme::unix_socket: return unix_backend();
 
-    case kith::scheme::tcp: return nothing<kith::scheme::tcp>();
+    case kith::scheme::tcp: return tcp_backend();
 
-    case kith::scheme::udp: return nothing<kith::scheme::udp>();
+    case kith::scheme::udp: return udp_backend();
 
     case kith::scheme::pid: return pid_backend();
     }

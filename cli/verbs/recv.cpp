@@ -132,6 +132,8 @@ int run_recv(session& s, const arguments& how) {
             return s.misuse("--peek and --follow exclude each other: a message that stays would come again");
         if (!how.type.empty()) return s.misuse("--peek and --type exclude each other: the kernel peeks by index only");
     }
+    // Receiving binds the socket's path, which must not stay behind.
+    if (where->mechanism() == kith::scheme::unix_socket) s.catch_signals();
     auto from = backend_for(where->mechanism())
                     .open_receiver(*where, {.follow = how.follow, .peek = options.peek.has_value()}, s.wait());
     if (!from) return s.fail("receive from", how.where, from.error());

@@ -21,8 +21,10 @@ void add_all_verbs(CLI::App& app, session& s) {
     add_shm(app, s);
 
     // descriptors
+    add_fd(app, s);
 
     // the other end
+    add_peer(app, s);
 
     // processes
     add_wait(app, s);

@@ -85,7 +85,8 @@ struct received {
 /// The name the other side is bound to; clients usually have none. Errors: `peer_gone` (not connected).
 [[nodiscard]] KITH_EXPORT result<unix_name> peer_name(const socket_base& socket) noexcept;
 
-/// Whether each receive() names the sender (SO_PASSCRED). While it is on, a socket without a name gets an
+/// Whether each receive() names the sender (SO_PASSCRED). Set on a listener, it holds for what it accepts, and for
+/// what clients send before they are accepted. While it is on, a socket without a name gets an
 /// abstract one when it connects or sends.
 [[nodiscard]] KITH_EXPORT result<void> set_receive_credentials(socket_base& socket, bool on) noexcept;
 /// Whether each receive() has a pidfd of the sender (SO_PASSPIDFD). Errors: `unsupported` (before Linux 6.5).

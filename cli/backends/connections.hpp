@@ -1,0 +1,168 @@
+// connections - what the backends of unix: and tcp: share: sessions over one connection, made from three functions.
+//
+// A request over a connection is what the client sends until it half-closes, the reply what the server sends until it
+// closes: no framing. An exchange that is not answered resets a TCP connection; over a UNIX stream the client then
+// reads an empty reply, because nothing else can be said there.
+#pragma once
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include <kith/sys/socket.hpp>
+
+#include "backends/backend.hpp"
+
+namespace kith_cli {
+
+inline constexpr std::size_t usual_message = std::size_t{1} << 20U;
+
+/// Refuses --type and --priority.
+[[nodiscard]] inline outcome<void> no_labels(const backend& of, const send_options& options) {
+    if (options.type) return option_refused(of, "--type", "what goes through a socket has no type");
+    if (options.priority) return option_refused(of, "--priority", "what goes through a socket has no priority");
+    return {};
+}
+[[nodiscard]] inline outcome<void> no_selection(const backend& of, const receive_options& options) {
+    if (options.which.how != selection::rule::any)
+        return option_refused(of, "--type", "what comes through a socket has no type");
+    if (options.peek && *options.peek != 0)
+        return refuse(kith::errc::unsupported, "recv(MSG_PEEK)", "a socket shows only its next message: --peek=0");
+    return {};
+}
+
+template <class Stream>
+class stream_sender final : public sender {
+public:
+    stream_sender(backend& of, Stream stream) : of_{of}, stream_{std::move(stream)} {}
+    [[nodiscard]] bool is_stream() const override { return true; }
+    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
+        if (auto labels = no_labels(of_, options); !labels) return labels;
+        std::size_t done = 0;
+        if (const auto sent = stream_.write_full(body, done, wait); !sent) return pass_on(sent);
+        return {};
+    }
+    outcome<void> finish() override {
+        if (const auto ended = stream_.shutdown(kith::sys::direction::send); !ended) return pass_on(ended);
+        return {};
+    }
+
+private:
+    backend& of_;
+    Stream stream_;
+};
+
+/// Receives from the first client of a listener; with --follow from one after the other.
+template <class Listener, class Stream>
+class stream_receiver final : public receiver {
+public:
+    stream_receiver(backend& of, Listener listener, bool follow)
+        : of_{of}, listener_{std::move(listener)}, follow_{follow} {}
+    [[nodiscard]] bool is_stream() const override { return true; }
+    outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
+        if (auto plain = no_selection(of_, options); !plain) return pass_on(plain);
+        message got;
+        got.body.resize(options.max_size != 0 ? options.max_size : usual_message);
+        for (;;) {
+            if (!client_.is_open()) {
+                auto accepted = listener_.accept(wait);
+                if (!accepted) return pass_on(accepted);
+                client_ = std::move(*accepted);
+            }
+            const auto count = client_.read_some(got.body, wait);
+            if (!count && follow_ && count.error().code() == kith::errc::end_of_stream) {
+                client_.close();
+                continue;
+            }
+            if (!count) return pass_on(count);
+            got.body.resize(*count);
+            return got;
+        }
+    }
+
+private:
+    backend& of_;
+    Listener listener_;
+    Stream client_;
+    bool follow_;
+};
+
+template <class Stream>
+class stream_duplex final : public duplex {
+public:
+    stream_duplex(Stream stream, facts peer) : stream_{std::move(stream)}, peer_{std::move(peer)} {}
+    [[nodiscard]] kith::borrowed_fd readable() const override { return stream_.native(); }
+    [[nodiscard]] kith::borrowed_fd writable() const override { return stream_.native(); }
+    outcome<std::size_t> read_some(kith::byte_span buffer, const kith::wait_policy& wait) override {
+        const auto count = stream_.read_some(buffer, wait);
+        if (!count) return pass_on(count);
+        return *count;
+    }
+    outcome<std::size_t> write_some(kith::byte_view body, const kith::wait_policy& wait) override {
+        const auto count = stream_.write_some(body, wait);
+        if (!count) return pass_on(count);
+        return *count;
+    }
+    outcome<void> finish_writing() override {
+        if (const auto ended = stream_.shutdown(kith::sys::direction::send); !ended) return pass_on(ended);
+        return {};
+    }
+    [[nodiscard]] facts peer() const override { return peer_; }
+
+private:
+    Stream stream_;
+    facts peer_;
+};
+
+/// Reads until the other side half-closes or closes.
+template <class Stream>
+[[nodiscard]] outcome<bytes> read_to_end(Stream& stream, std::size_t max_size, const kith::wait_policy& wait) {
+    constexpr std::size_t piece = 65536;
+    bytes all;
+    for (;;) {
+        const auto had = all.size();
+        // One byte more than may come tells an exact fit from too much.
+        all.resize(std::min(had + piece, max_size + 1));
+        const auto count = stream.read_some(std::span{all}.subspan(had), wait);
+        all.resize(had + count.value_or(0));
+        if (!count && count.error().code() == kith::errc::end_of_stream) return all;
+        if (!count) return pass_on(count);
+        if (all.size() > max_size)
+            return refuse(kith::errc::too_long, "recv", "the other side sends more than --max-size allows");
+    }
+}
+
+template <class Stream>
+class stream_exchange final : public exchange {
+public:
+    explicit stream_exchange(Stream stream) : stream_{std::move(stream)} {}
+    ~stream_exchange() override {
+        if constexpr (requires { stream_.abort(); }) {
+            if (!answered_) stream_.abort();
+        }
+    }
+    outcome<bytes> request(std::size_t max_size, const kith::wait_policy& wait) override {
+        return read_to_end(stream_, max_size, wait);
+    }
+    outcome<void> reply(kith::byte_view body, const kith::wait_policy& wait) override {
+        std::size_t done = 0;
+        if (const auto sent = stream_.write_full(body, done, wait); !sent) return pass_on(sent);
+        answered_ = true;
+        stream_.close();
+        return {};
+    }
+
+private:
+    Stream stream_;
+    bool answered_ = false;
+};
+
+template <class Stream>
+[[nodiscard]] outcome<bytes> call_over(Stream stream, kith::byte_view request, std::size_t max_size,
+                                       const kith::wait_policy& wait) {
+    std::size_t done = 0;
+    if (const auto sent = stream.write_full(request, done, wait); !sent) return pass_on(sent);
+    if (const auto ended = stream.shutdown(kith::sys::direction::send); !ended) return pass_on(ended);
+    return read_to_end(stream, max_size, wait);
+}
+
+}  // namespace kith_cli
