@@ -27,6 +27,7 @@ struct failure {
 
     kith::error cause;
     std::string reason;               ///< one lower-case sentence for the user; empty: the usual one of the code
+    std::vector<std::string> place;   ///< for texts that cannot be read: the text, and a mark under the place
     std::vector<std::string> limits;  ///< added to what messages.cpp finds out by itself from code and errno
     std::vector<std::string> tries;
     bool misuse = false;  ///< the command line's fault: exit status 2

@@ -57,7 +57,7 @@ std::string usage_of(const CLI::App& verb) {
     for (const auto* option : options_of(verb, true)) usage += ' ' + positional_of(*option);
     if (!verbs_of(verb).empty()) usage += " VERB ...";
     usage += " [OPTIONS]";
-    if (takes_command(verb)) usage += " -- COMMAND ...";
+    if (takes_command(verb)) usage += needs_command(verb) ? " -- COMMAND ..." : " [-- COMMAND ...]";
     return usage;
 }
 
@@ -82,10 +82,19 @@ std::string mdoc_text(std::string_view text) {
     return out;
 }
 
+/// A phrase as a sentence, in lines that mandoc's style check accepts.
 std::string mdoc_sentence(std::string_view phrase) {
     auto text = mdoc_text(phrase);
     if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
-    return text + ".\n";
+    text += ".\n";
+    constexpr std::size_t width = 78;
+    for (std::size_t line = 0; text.size() - line > width;) {
+        const auto space = text.rfind(' ', line + width);
+        if (space == std::string::npos || space <= line) break;
+        text[space] = '\n';
+        line = space + 1;
+    }
+    return text;
 }
 
 std::string mdoc_option(const CLI::Option& option, const std::string& name, bool is_long) {
@@ -116,7 +125,7 @@ std::string mdoc_synopsis(const CLI::App& verb) {
             ".Op " + mdoc_option(*option, is_long ? option->get_lnames()[0] : option->get_snames()[0], is_long) + '\n';
     }
     if (verb.get_parent() == nullptr) text += ".Ar VERB\n.Op Ar ARGUMENTS\n";
-    if (takes_command(verb)) text += ".Cm --\n.Ar COMMAND ...\n";
+    if (takes_command(verb)) text += needs_command(verb) ? ".Cm --\n.Ar COMMAND ...\n" : ".Op Cm -- Ar COMMAND ...\n";
     return text;
 }
 

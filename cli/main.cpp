@@ -74,6 +74,7 @@ int print_man_page(session& s, const CLI::App& app, const std::vector<std::strin
     }
     if (words.size() != 4) return s.misuse("__man takes a verb, a file and a date");
     const auto& verb = *verb_of(app, {words[1]});
+    if (full_name(verb) != words[1]) return s.misuse(fmt::format("'{}' is not a verb of kith", words[1]));
     std::ifstream file{words[2]};
     const std::string prose{std::istreambuf_iterator<char>{file}, {}};
     if (!file) return s.misuse(fmt::format("'{}' cannot be read", words[2]));

@@ -89,7 +89,7 @@ limit_report details_of(const attempt& what, const failure& why) {
     limit_report all{.limits = why.limits, .tries = why.tries};
     std::ranges::move(found.limits, std::back_inserter(all.limits));
     std::ranges::move(found.tries, std::back_inserter(all.tries));
-    if (all.tries.empty()) all.tries = usual_steps(what, why.cause.code());
+    if (all.tries.empty() && why.reason.empty()) all.tries = usual_steps(what, why.cause.code());
     return all;
 }
 
@@ -107,6 +107,7 @@ std::string operation_of(const failure& why) { return why.cause.operation(); }
 std::string failure_text(const attempt& what, const failure& why) {
     auto text = fmt::format("kith: {}\n", sentence_of(what, why));
     const auto details = details_of(what, why);
+    append_lines(text, "at", why.place);
     append_lines(text, "limit", details.limits);
     append_lines(text, "try", details.tries);
     const auto symbol = kith::errno_name(why.cause.os_error());
@@ -155,8 +156,8 @@ failure bad_address(std::string_view text, const kith::error& error, const kith:
     // Only where each byte takes one column can a mark stand under the right one.
     const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c < '\x7f'; });
     if (plain && text.size() < 100 && fault.position > 0) {
-        why.limits.push_back(fmt::format("{}", text));
-        why.limits.push_back(fmt::format("{:>{}}", '^', fault.position + 1));
+        why.place.emplace_back(text);
+        why.place.push_back(fmt::format("{:>{}}", '^', fault.position + 1));
     }
     return why;
 }

@@ -15,8 +15,10 @@ _kith() {
     # No space behind what goes on: a scheme or a directory.
     if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[:/] ]]; then compopt -o nospace 2>/dev/null; fi
     # What readline inserts replaces only what follows the last break.
-    if [[ $COMP_WORDBREAKS == *:* && $current == *:* ]]; then
-        local before=${current%"${current##*:}"}
+    local breaks="" break
+    for break in : = @; do [[ $COMP_WORDBREAKS == *"$break"* ]] && breaks+=$break; done
+    if [[ -n $breaks && $current == *[$breaks]* ]]; then
+        local before=${current%"${current##*[$breaks]}"}
         COMPREPLY=("${COMPREPLY[@]#"$before"}")
     fi
 }

@@ -187,7 +187,7 @@ void add_sem(CLI::App& app, session& s) {
           "the COMMAND that it becomes, ends; n: refuse instead of waiting")
         ->required()
         ->type_name("");
-    take_command(op);
+    take_command(op, command_words::optional);
 
     how = given();
     auto& get = add_verb(group, s, "get", "print the values", [&s, how] { return run_get(s, *how); });

@@ -9,7 +9,9 @@
 namespace kith_cli {
 namespace {
 
+// Groups are for the help of the parser, which is not used: here they remember who takes a COMMAND.
 const std::string command_group = "COMMAND";
+const std::string optional_command_group = "[COMMAND]";
 
 void show_event(const kith::event& what, void* context) noexcept {
     const auto& s = *static_cast<const session*>(context);
@@ -73,7 +75,10 @@ CLI::Option* add_address(CLI::App& verb, std::string& text) {
     return verb.add_option("ADDR", text, "the object, as fifo:/run/x or sysv-mq:0x4b01")->required()->type_name("");
 }
 
-void take_command(CLI::App& verb) { verb.group(command_group); }
-bool takes_command(const CLI::App& verb) { return verb.get_group() == command_group; }
+void take_command(CLI::App& verb, command_words words) {
+    verb.group(words == command_words::required ? command_group : optional_command_group);
+}
+bool needs_command(const CLI::App& verb) { return verb.get_group() == command_group; }
+bool takes_command(const CLI::App& verb) { return needs_command(verb) || verb.get_group() == optional_command_group; }
 
 }  // namespace kith_cli

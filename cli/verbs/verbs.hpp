@@ -44,8 +44,10 @@ CLI::Option* add_size(CLI::App& verb, const std::string& name, std::optional<std
 /// Adds an option that takes a permission mode in octal.
 CLI::Option* add_mode(CLI::App& verb, std::optional<unsigned>& mode);
 /// Makes the verb take `-- COMMAND...`: main() puts the words after `--` into session::command, unseen by the parser.
-void take_command(CLI::App& verb);
+enum class command_words : bool { optional, required };
+void take_command(CLI::App& verb, command_words words = command_words::required);
 [[nodiscard]] bool takes_command(const CLI::App& verb);
+[[nodiscard]] bool needs_command(const CLI::App& verb);
 
 /// Adds every verb; table.cpp.
 void add_all_verbs(CLI::App& app, session& s);

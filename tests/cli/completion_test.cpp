@@ -107,7 +107,8 @@ TEST(cli_completion, bash_offers_the_candidates) {
     EXPECT_TRUE(has_line(asked("kith se"), "send"));
     EXPECT_TRUE(has_line(asked("kith show posix-m"), "posix-mq:"));
     // Readline has already broken the word at the colon.
-    EXPECT_TRUE(has_line(asked("kith show " + queue.address()), queue.address().substr(8)));
+    EXPECT_TRUE(has_line(asked("kith show sysv-mq:"), queue.address().substr(8)));
+    EXPECT_TRUE(has_line(asked("kith show " + queue.address()), queue.address().substr(11)));
     EXPECT_TRUE(has_line(asked("kith recv --f"), "--format"));
 }
 
