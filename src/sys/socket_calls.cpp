@@ -21,6 +21,13 @@ result<void> set_socket_option(borrowed_fd fd, int level, int name, int value, c
     return {};
 }
 
+int connect_datagrams(borrowed_fd fd, const sockaddr* to, socklen_t size) noexcept {
+    int status = 0;
+    do status = ::connect(fd.get(), to, size);
+    while (status != 0 && errno == EINTR);
+    return status;
+}
+
 result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wait_policy& wait,
                    const char* operation) noexcept {
     if (wait.until.is_immediate())

@@ -20,6 +20,9 @@ namespace kith::inline KITH_ABI::detail {
 [[nodiscard]] result<void> set_socket_option(borrowed_fd fd, int level, int name, int value,
                                              const char* operation) noexcept;
 
+/// connect(2) of a datagram socket, which never waits. 0, or -1 with errno other than EINTR.
+[[nodiscard]] int connect_datagrams(borrowed_fd fd, const sockaddr* to, socklen_t size) noexcept;
+
 /// Sleeps `span` where poll(2) knows nothing of what is waited for; closing the object ends it. Success: look again.
 [[nodiscard]] result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wait_policy& wait,
                                  const char* operation) noexcept;

@@ -50,7 +50,7 @@ result<received_datagram> receive_from(const io_fd& socket, byte_span buffer, co
 
 result<void> udp_socket::connect(const endpoint& to) noexcept {
     const detail::inet_address address{to};
-    if (::connect(native().get(), address.get(), address.size) != 0)
+    if (detail::connect_datagrams(native(), address.get(), address.size) != 0)
         return detail::fail_os("connect", errno, to.about());
     return {};
 }

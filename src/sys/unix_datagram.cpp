@@ -25,7 +25,7 @@ void unix_datagram::close() noexcept {
 
 result<void> unix_datagram::connect(const unix_name& to) noexcept {
     const detail::unix_address address{to};
-    if (::connect(native().get(), address.get(), address.size) != 0)
+    if (detail::connect_datagrams(native(), address.get(), address.size) != 0)
         return detail::fail_os("connect", errno, to.about());
     return {};
 }

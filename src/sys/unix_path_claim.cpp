@@ -74,7 +74,10 @@ bool same_file(const struct stat& a, const struct stat& b) noexcept {
 result<owned_fd> take_lock(const lock_name& path, object_ref about) noexcept {
     for (int attempt = 0; attempt < lock_attempts; ++attempt) {
         owned_fd lock{::open(path.get(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)};
-        if (!lock.valid()) return detail::fail_os("open(socket lock)", errno, about);
+        if (!lock.valid()) {
+            if (errno == EINTR) continue;
+            return detail::fail_os("open(socket lock)", errno, about);
+        }
         struct stat opened{};
         if (::fstat(lock.get(), &opened) != 0) return detail::fail_os("fstat(socket lock)", errno, about);
         if (!S_ISREG(opened.st_mode)) return fail(errc::wrong_kind, "open(socket lock)", 0, about);
@@ -84,22 +87,32 @@ result<owned_fd> take_lock(const lock_name& path, object_ref about) noexcept {
             return fail(code, "bind(socket lock held)", code == errc::exists ? EADDRINUSE : errno, about);
         }
         struct stat there{};
-        if (::lstat(path.get(), &there) == 0 && same_file(opened, there)) return lock;
+        const bool found = ::lstat(path.get(), &there) == 0;
+        if (!found && errno != ENOENT) return detail::fail_os("lstat(socket lock)", errno, about);
+        if (found && same_file(opened, there)) return lock;
         // Its holder removed it while closing, before we had the lock: what we locked is no one's lock any more.
     }
     return fail(errc::exists, "bind(socket lock held)", EADDRINUSE, about);
 }
 
-bool recorded_in(const owned_fd& lock, const struct stat& socket) noexcept {
+result<bool> recorded_in(const owned_fd& lock, const struct stat& socket, object_ref about) noexcept {
     char text[sizeof record::text];
-    const auto size = ::pread(lock.get(), text, sizeof text, 0);
-    return size > 0 && std::string_view{text, static_cast<std::size_t>(size)} == record_of(socket).view();
+    ssize_t size = 0;
+    do size = ::pread(lock.get(), text, sizeof text, 0);
+    while (size < 0 && errno == EINTR);
+    if (size < 0) return detail::fail_os("pread(socket lock)", errno, about);
+    return std::string_view{text, static_cast<std::size_t>(size)} == record_of(socket).view();
 }
 
 result<void> write_record(const owned_fd& lock, const struct stat& socket, object_ref about) noexcept {
     const auto text = record_of(socket);
-    if (::ftruncate(lock.get(), 0) != 0) return detail::fail_os("ftruncate(socket lock)", errno, about);
-    const auto size = ::pwrite(lock.get(), text.text, text.size, 0);
+    int cut = 0;
+    do cut = ::ftruncate(lock.get(), 0);
+    while (cut != 0 && errno == EINTR);
+    if (cut != 0) return detail::fail_os("ftruncate(socket lock)", errno, about);
+    ssize_t size = 0;
+    do size = ::pwrite(lock.get(), text.text, text.size, 0);
+    while (size < 0 && errno == EINTR);
     if (size < 0) return detail::fail_os("pwrite(socket lock)", errno, about);
     if (static_cast<std::size_t>(size) != text.size) return fail(errc::no_space, "pwrite(socket lock)", ENOSPC, about);
     return {};
@@ -107,9 +120,10 @@ result<void> write_record(const owned_fd& lock, const struct stat& socket, objec
 
 // Step 3c. The kernel compares types before it asks whether somebody listens: a datagram socket is refused only
 // where no socket at all is bound to the file, and a stream about to listen answers EPROTOTYPE.
-bool nobody_listens(const detail::unix_address& address) noexcept {
-    const owned_fd probe{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-    return probe.valid() && ::connect(probe.get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
+result<bool> nobody_has(const detail::unix_address& address, object_ref about) noexcept {
+    const auto probe = detail::open_socket(AF_UNIX, SOCK_DGRAM);
+    if (!probe) return fail(probe.error().about(about));
+    return ::connect(probe->get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
 }
 
 // Steps 3a to 4.
@@ -118,8 +132,12 @@ result<void> remove_stale(const char* path, const owned_fd& lock, const detail::
     struct stat there{};
     if (::lstat(path, &there) != 0) return errno == ENOENT ? result<void>{} : detail::fail_os("lstat", errno, about);
     if (!S_ISSOCK(there.st_mode)) return fail(errc::wrong_kind, "bind", EADDRINUSE, about);
-    if (!recorded_in(lock, there)) return fail(errc::exists, "bind(no record in the socket lock)", EADDRINUSE, about);
-    if (!nobody_listens(address)) return fail(errc::exists, "bind", EADDRINUSE, about);
+    const auto ours = recorded_in(lock, there, about);
+    if (!ours) return fail(ours.error());
+    if (!*ours) return fail(errc::exists, "bind(no record in the socket lock)", EADDRINUSE, about);
+    const auto dead = nobody_has(address, about);
+    if (!dead) return fail(dead.error());
+    if (!*dead) return fail(errc::exists, "bind", EADDRINUSE, about);
     if (::unlink(path) != 0 && errno != ENOENT) return detail::fail_os("unlink", errno, about);
     detail::notify(event_kind::stale_removed, "bind", about);
     return {};

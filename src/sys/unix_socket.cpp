@@ -81,10 +81,14 @@ result<io_fd> connect_to(const unix_name& to, int type, const wait_policy& wait)
     io_fd socket{std::move(*fd), fd_mode::nonblocking};
     const detail::unix_address address{to};
     detail::backoff looks{wait, "connect", to.about()};
-    for (;;) {
+    for (bool interrupted = false;;) {
         if (::connect(socket.native().get(), address.get(), address.size) == 0) return socket;
         const int os_error = errno;
-        if (os_error == EINTR && wait.signal == on_signal::retry) continue;
+        if (interrupted && os_error == EISCONN) return socket;  // the first attempt went on, and succeeded
+        if (os_error == EINTR && wait.signal == on_signal::retry) {
+            interrupted = true;
+            continue;
+        }
         // EAGAIN, not EINPROGRESS: nothing is under way, and there is nothing to poll for.
         if (os_error != EAGAIN) return detail::fail_os("connect", os_error, to.about());
         if (auto again = looks.pause(EAGAIN); !again) return fail(again.error());
