@@ -157,15 +157,20 @@ TEST(sys_posix_shm, posix_shm_R1_the_wait_has_a_bound_of_its_own_where_none_is_g
     EXPECT_TRUE(fails_with(posix_shm::open(name.text), errc::timed_out));
 }
 
-TEST(sys_posix_shm, posix_shm_R1_mode_and_umask_names_with_and_without_slash) {
+TEST(sys_posix_shm, posix_shm_R1_G12_the_umask_applies) {
     const auto before = ::umask(027);
     const shm_name name;
-    const auto shm = posix_shm::open(name.text.substr(1), {.create = creation::must_be_new, .size = 10, .mode = 0666});
+    const auto shm = posix_shm::open(name.text, {.create = creation::must_be_new, .size = 10, .mode = 0666});
     ::umask(before);
     ASSERT_TRUE(ok(shm));
     struct stat file{};
     ASSERT_EQ(::stat(name.path().c_str(), &file), 0);
     EXPECT_EQ(file.st_mode & 0777U, 0640u);
+}
+
+TEST(sys_posix_shm, posix_shm_R1_names_with_and_without_slash) {
+    const shm_name name;
+    ASSERT_TRUE(ok(posix_shm::open(name.text.substr(1), {.create = creation::must_be_new, .size = 10})));
     EXPECT_TRUE(ok(posix_shm::open(name.text)));
     for (const char* bad : {"/a/b", "", "/"})
         EXPECT_TRUE(
@@ -354,7 +359,7 @@ TEST(sys_posix_shm, posix_shm_a_part_may_begin_anywhere) {
     const auto shm = made(name, 20000);
     auto whole = mapped(shm);
     for (std::size_t i = 0; i < whole.size(); ++i) whole.bytes()[i] = static_cast<std::byte>(i % 251);
-    for (const std::size_t offset : {0, 1, 4095, 4096, 4097, 12288, 19999}) {
+    for (const std::size_t offset : {0U, 1U, 4095U, 4096U, 4097U, 12288U, 19999U}) {
         const auto part = mapped(shm, {.offset = offset});
         EXPECT_EQ(part.size(), 20000 - offset);
         EXPECT_TRUE(std::ranges::equal(part.view(), whole.view().subspan(offset)));
