@@ -8,6 +8,7 @@
 #include <kith/compose/guarded_region.hpp>
 #include <kith/compose/record_fifo.hpp>
 #include <kith/compose/region_guard.hpp>
+#include <kith/compose/reply_fifo.hpp>
 #include <kith/compose/request_reply.hpp>
 #include <kith/compose/scoped_lock.hpp>
 #include <kith/error.hpp>
