@@ -101,7 +101,7 @@ result<void> set_size(int fd, std::size_t size, bool reserve, object_ref object)
             const auto length = std::min(reserve_step, size - at);
             auto done = reserve_piece(fd, static_cast<off_t>(at), static_cast<off_t>(length), object);
             if (done) continue;
-            if (done.error().os_error() == EOPNOTSUPP) {
+            if (done.error().os_error() == EOPNOTSUPP || done.error().os_error() == ENOSYS) {
                 done = reserve_by_writing(fd, *before, size, object);
                 if (done) return {};
             }

@@ -112,6 +112,7 @@ const std::map<long, row>& table() {
         ROW(madvise, EACCES, EAGAIN, EBADF, EINVAL, EIO, ENOMEM, EPERM),
         ROW(memfd_create, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM),
         ROW(ftruncate, EBADF, EFBIG, EINTR, EINVAL, EIO, EPERM, EROFS),
+        ROW(prlimit64, EINVAL, EPERM, ESRCH),
         ROW(fallocate, EBADF, EFBIG, EINTR, EINVAL, EIO, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE),
         // sockets
         ROW(socket, EACCES, EAFNOSUPPORT, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTONOSUPPORT),

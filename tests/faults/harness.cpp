@@ -202,6 +202,8 @@ void judge(const entry& one, const fault& planned, report& told, int status, fin
     }
     if (!is_right(one, planned, told)) all.complaints.push_back(in_words(planned) + ": " + in_words(told));
     if (may_leave_a_mapping(planned.call)) told.after.shared_mappings = told.before.shared_mappings;
+    // A removed segment stays as long as it is attached.
+    if (planned.call == SYS_shmdt) told.after.sysv_segments = told.before.sysv_segments;
     if (const auto more = surplus(told.before, told.after); !more.empty())
         all.complaints.push_back(in_words(planned) + ": " + more + " than before");
 }
