@@ -1,3 +1,4 @@
+#include <kith/compose/guarded_region.hpp>
 #include <kith/sys/memfd.hpp>
 #include <kith/sys/posix_shm.hpp>
 #include <kith/sys/sysv_shm.hpp>
@@ -104,5 +105,35 @@ const listed<sealed_memfd> sealed{"sealed_memfd",
                                    {SYS_munmap, any_error, {}, "a mapping that goes has nobody to tell"},
                                    {SYS_fcntl, EINVAL, errc::wrong_kind, "a file without seals"},
                                    {SYS_mmap, EPERM, {}, "before Linux 6.7: mapped privately"}}};
+
+// Make a region, change it and look at it. What a failed creation leaves behind is found, as only a region that was
+// made is removed. (The POSIX one has no regular system calls to step through: sem_open draws a random name.)
+class sysv_region : public scenario {
+public:
+    ~sysv_region() override {
+        if (made_) static_cast<void>(kith::compose::remove_sysv_region(key));
+    }
+    kith::result<void> act() override {
+        auto region = kith::compose::open_sysv_region(key, {.create = creation::must_be_new, .size = 4096});
+        if (!region) return kith::fail(region.error());
+        made_ = true;
+        auto change = region->change();
+        if (!change) return kith::fail(change.error());
+        FAULT_TRY(change->commit());
+        FAULT_TRY(region->read());
+        return {};
+    }
+
+private:
+    bool made_ = false;
+};
+const listed<sysv_region> region{"sysv_region",
+                                 {{SYS_semget, ENOSPC, errc::limit_reached, "too many sets or semaphores"},
+                                  {SYS_semctl, EINVAL, errc::removed, "the set is gone"},
+                                  {SYS_semtimedop, EINVAL, errc::removed, "the set is gone"},
+                                  {SYS_semtimedop, EFBIG, errc::invalid, "the set has fewer semaphores"},
+                                  {SYS_semtimedop, EAGAIN, errc::io, "the count of changes ran out"},
+                                  {SYS_semtimedop, any_error, {}, "the end of a look has nobody to tell"},
+                                  {SYS_shmdt, EINVAL, {}, "an attachment that goes has nobody to tell"}}};
 
 }  // namespace
