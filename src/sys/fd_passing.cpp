@@ -30,52 +30,51 @@ constexpr std::size_t all_we_receive =
     all_we_send + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(timeval)) + CMSG_SPACE(256);  // pidfd, time, label
 constexpr std::size_t only_the_time = CMSG_SPACE(sizeof(timeval));
 
-struct beside {
-    bool packet = false;  // the time of arrival was there
-    received facts;
-};
-
-// Takes everything out of the control bytes; descriptors beyond the caller's room are closed here.
-beside take_apart(byte_view control, std::span<owned_fd> descriptors) noexcept {
-    beside out;
+// Takes everything out of the control bytes; descriptors beyond the caller's room are closed here. Returns whether the
+// time of arrival was there.
+bool take_apart(byte_view control, std::span<owned_fd> descriptors, received& out) noexcept {
+    bool has_time = false;
     walk_control(control, [&](int level, int type, byte_view payload) {
         if (level != SOL_SOCKET) return;
         if (type == SCM_RIGHTS) {
             each<int>(payload, [&](int fd) {
                 owned_fd arrived{fd};
-                if (out.facts.descriptors < descriptors.size())
-                    descriptors[out.facts.descriptors++] = std::move(arrived);
+                if (out.descriptors < descriptors.size())
+                    descriptors[out.descriptors++] = std::move(arrived);
                 else
-                    ++out.facts.surplus;
+                    ++out.surplus;
             });
         } else if (type == SCM_CREDENTIALS) {
-            each<ucred>(payload, [&](const ucred& who) {
-                out.facts.credentials = {.pid = who.pid, .uid = who.uid, .gid = who.gid};
-            });
+            each<ucred>(payload,
+                        [&](const ucred& who) { out.credentials = {.pid = who.pid, .uid = who.uid, .gid = who.gid}; });
         } else if (type == SCM_PIDFD) {
-            each<int>(payload, [&](int fd) { out.facts.sender_pidfd = owned_fd{fd}; });
+            each<int>(payload, [&](int fd) { out.sender_pidfd = owned_fd{fd}; });
         } else if (type == SCM_TIMESTAMP) {
-            out.packet = true;
+            has_time = true;
         }
     });
-    return out;
+    return has_time;
 }
 
+// One result, filled where the caller will find it: it is too large to be copied about.
 template <std::size_t Room>
 result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
                                  std::span<owned_fd> descriptors, const wait_policy& wait, int flags,
                                  const char* operation) noexcept {
+    result<received> out{std::in_place};
     control_buffer<Room> control;
-    sockaddr_un from{};
-    msghdr message{};
+    sockaddr_un from;
+    msghdr message;
     const bool cut = kind != boundaries::none;
-    auto count = transfer(
+    const auto count = transfer(
         socket, POLLIN, wait, operation,
         [&](int fd) {
             iovec part{buffer.data(), buffer.size()};
             message = {};
-            message.msg_name = &from;
-            message.msg_namelen = sizeof from;
+            if (kind == boundaries::datagrams) {
+                message.msg_name = &from;
+                message.msg_namelen = sizeof from;
+            }
             message.msg_iov = &part;
             message.msg_iovlen = 1;
             message.msg_control = control.data();
@@ -84,20 +83,21 @@ result<received> receive_message(const io_fd& socket, boundaries kind, byte_span
             return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (cut ? MSG_TRUNC : 0));
         },
         connection_code);
-    if (!count) return fail(count.error());
-
-    auto out = take_apart(control.front(message.msg_controllen), descriptors);
-    out.facts.real_size = *count;
-    out.facts.size = std::min(*count, buffer.size());
-    out.facts.truncated = cut && (message.msg_flags & MSG_TRUNC) != 0;
-    out.facts.attachments_lost = (message.msg_flags & MSG_CTRUNC) != 0;
-    if (kind == boundaries::datagrams) out.facts.from = sys::unix_name::from_sockaddr(&from, message.msg_namelen);
-    if (out.facts.surplus != 0)
-        notify(event_kind::surplus_closed, operation, object_ref::descriptor(socket.native().get()), 0,
-               out.facts.surplus);
-    if (*count == 0 && (kind == boundaries::none || (kind == boundaries::packets && !out.packet)))
-        return fail(errc::end_of_stream, operation, 0, object_ref::descriptor(socket.native().get()));
-    return std::move(out.facts);
+    if (!count) {
+        out = fail(count.error());
+        return out;
+    }
+    const bool has_time = take_apart(control.front(message.msg_controllen), descriptors, *out);
+    out->real_size = *count;
+    out->size = std::min(*count, buffer.size());
+    out->truncated = cut && (message.msg_flags & MSG_TRUNC) != 0;
+    out->attachments_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+    if (message.msg_namelen != 0) out->from = sys::unix_name::from_sockaddr(&from, message.msg_namelen);
+    const auto self = object_ref::descriptor(socket.native().get());
+    if (out->surplus != 0) notify(event_kind::surplus_closed, operation, self, 0, out->surplus);
+    if (*count == 0 && (kind == boundaries::none || (kind == boundaries::packets && !has_time)))
+        out = fail(errc::end_of_stream, operation, 0, self);
+    return out;
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ errc send_code(int os_error) noexcept {
 
 result<received_datagram> receive_from(const io_fd& socket, byte_span buffer, const wait_policy& wait, int flags,
                                        const char* operation) noexcept {
-    sockaddr_storage from{};
-    msghdr message{};
+    sockaddr_in6 from;  // room for both versions
+    msghdr message;
     const auto count = detail::transfer(
         socket, POLLIN, wait, operation,
         [&](int fd) {
@@ -37,13 +37,12 @@ result<received_datagram> receive_from(const io_fd& socket, byte_span buffer, co
         },
         detail::connection_code);
     if (!count) return fail(count.error());
-    received_datagram out{.size = std::min(*count, buffer.size()),
-                          .real_size = *count,
-                          .truncated = (message.msg_flags & MSG_TRUNC) != 0};
     const auto sender = endpoint::from_sockaddr(&from, message.msg_namelen);
     if (!sender) return fail(sender.error().about(object_ref::descriptor(socket.native().get())));
-    out.from = *sender;
-    return out;
+    return received_datagram{.size = std::min(*count, buffer.size()),
+                             .real_size = *count,
+                             .truncated = (message.msg_flags & MSG_TRUNC) != 0,
+                             .from = *sender};
 }
 
 }  // namespace
