@@ -75,7 +75,7 @@ result<void> fifo_listener::prepare() noexcept {
     // Who may read or write the FIFOs may pass through the directory.
     const mode_t others = ((mode_ & 0060U) != 0 ? 0050U : 0U) | ((mode_ & 0006U) != 0 ? 0005U : 0U);
     if (::mkdirat(parent_.get(), name_, 0700U | others) != 0) return detail::fail_os("mkdir", errno, about);
-    pair_ = owned_fd{::openat(parent_.get(), name_, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    pair_ = detail::pair_names::open_pair(parent_.get(), name_);
     if (!pair_.valid()) {
         const int os_error = errno;
         ::unlinkat(parent_.get(), name_, AT_REMOVEDIR);
@@ -119,11 +119,12 @@ bool is_named(int directory, const char* name) noexcept {
 
 // C1 to C5. An errno of ENOENT, ENXIO, EWOULDBLOCK or ECONNABORTED means: try again.
 result<fifo_connection> try_to_connect(const detail::pair_names& names, detail::backoff& looks) noexcept {
-    const owned_fd pair{::openat(names.parent.get(), names.pair, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    const auto pair = detail::pair_names::open_pair(names.parent.get(), names.pair);
     if (!pair.valid()) return detail::fail_os("open", errno, names.about);
     auto up = sys::open_fifo_writer({pair.borrow(), "up"}, deadline::immediate());
     if (!up) return fail(up.error().about(names.about));
-    if (::flock(up->native().get(), LOCK_EX | LOCK_NB) != 0) return detail::fail_os("flock", errno, names.about);
+    if (detail::retry([&] { return ::flock(up->native().get(), LOCK_EX | LOCK_NB); }) != 0)
+        return detail::fail_os("flock", errno, names.about);
     auto down = sys::open_fifo_reader({pair.borrow(), "down"}, deadline::immediate());
     if (!down) return fail(down.error().about(names.about));
     for (;;) {

@@ -12,6 +12,7 @@
 
 #include "base/c_string.hpp"
 #include "base/errors.hpp"
+#include "base/retry.hpp"
 
 namespace kith::inline KITH_ABI::detail {
 
@@ -42,7 +43,7 @@ struct pair_names {
             file.copy(to, file.size());
             std::memcpy(to + file.size(), end, suffix + 1);
         }
-        names.parent = owned_fd{::open(directory->get(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+        names.parent = owned_fd{retry([&] { return ::open(directory->get(), O_PATH | O_DIRECTORY | O_CLOEXEC); })};
         if (!names.parent.valid()) return fail_os(operation, errno, names.about);
         return names;
     }
@@ -50,17 +51,17 @@ struct pair_names {
     /// Takes PATH.lock, making it if `flags` has O_CREAT. Errors: `exists` (held by somebody), `not_found` ...
     [[nodiscard]] result<owned_fd> take_lock(int flags) const noexcept {
         for (;;) {
-            owned_fd file{::openat(parent.get(), lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600)};
+            owned_fd file{retry([&] {
+                return ::openat(parent.get(), lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
+            })};
             if (!file.valid()) return fail_os("open", errno, about);
             struct stat opened{};
             struct stat named{};
             if (::fstat(file.get(), &opened) != 0) return fail_os("fstat", errno, about);
             if (!S_ISREG(opened.st_mode)) return fail(errc::wrong_kind, "open", 0, about);
-            if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-                if (errno == EINTR) continue;
+            if (retry([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); }) != 0)
                 return errno == EWOULDBLOCK ? fail(errc::exists, "flock", EWOULDBLOCK, about)
                                             : fail_os("flock", errno, about);
-            }
             // Removed between our open and our lock: the lock of a file without a name keeps nobody out.
             if (::fstatat(parent.get(), lock, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == opened.st_ino &&
                 named.st_dev == opened.st_dev)
@@ -68,9 +69,15 @@ struct pair_names {
         }
     }
 
+    /// A descriptor of the pair's directory; not valid on failure, with errno.
+    [[nodiscard]] static owned_fd open_pair(int parent_fd, const char* name) noexcept {
+        return owned_fd{
+            retry([&] { return ::openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); })};
+    }
+
     /// Removes the pair, whole or in part; `up` first, because connectors take its absence for "accepted".
     [[nodiscard]] static result<void> remove(int parent_fd, const char* name, object_ref about) noexcept {
-        const owned_fd directory{::openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+        const auto directory = open_pair(parent_fd, name);
         if (!directory.valid()) return fail_os("open", errno, about);
         for (const char* end : {"up", "down"})
             if (::unlinkat(directory.get(), end, 0) != 0 && errno != ENOENT) return fail_os("unlink", errno, about);

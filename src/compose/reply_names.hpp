@@ -9,6 +9,7 @@
 
 #include "base/c_string.hpp"
 #include "base/errors.hpp"
+#include "base/retry.hpp"
 
 namespace kith::inline KITH_ABI::detail {
 
@@ -24,7 +25,7 @@ namespace kith::inline KITH_ABI::detail {
     const auto directory = c_path::from(bare ? std::string_view{"."} : path.substr(0, slash + 1), "open");
     if (!directory) return fail(directory.error());
     name[file.copy(name.data(), file.size())] = '\0';
-    owned_fd opened{::open(directory->get(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    owned_fd opened{retry([&] { return ::open(directory->get(), O_PATH | O_DIRECTORY | O_CLOEXEC); })};
     if (!opened.valid()) return fail_os("open", errno, about);
     return opened;
 }

@@ -20,7 +20,7 @@ result<reply_server> reply_server::open(std::string_view path, sys::creation pol
     auto fifo = sys::open_fifo_both(well_known);
     if (!fifo) return fail(fifo.error().about(about));
     // Two servers would split the bytes of requests among them.
-    if (::flock(fifo->native().get(), LOCK_EX | LOCK_NB) != 0)
+    if (detail::retry([&] { return ::flock(fifo->native().get(), LOCK_EX | LOCK_NB); }) != 0)
         return errno == EWOULDBLOCK ? fail(errc::exists, "flock", EWOULDBLOCK, about)
                                     : detail::fail_os("flock", errno, about);
     server.fifo_ = std::move(*fifo);
@@ -81,7 +81,7 @@ result<sys::fifo_writer> reply_server::open_reply(const reply_to& to) const noex
         if (sys::remove_fifo(path)) detail::notify(event_kind::stale_removed, "unlink", why.object(), ENXIO);
         return fail(errc::peer_gone, why.operation(), why.os_error(), why.object());
     }
-    if (why.code() == errc::not_found) return fail(errc::peer_gone, why.operation(), why.os_error(), why.object());
+    if (why.os_error() == ENOENT) return fail(errc::peer_gone, why.operation(), why.os_error(), why.object());
     return fifo;
 }
 

@@ -12,6 +12,7 @@
 #include "base/c_string.hpp"
 #include "base/clock.hpp"
 #include "base/observer.hpp"
+#include "base/retry.hpp"
 #include "base/sigpipe.hpp"
 #include "base/transfer.hpp"
 
@@ -72,15 +73,12 @@ result<owned_fd> open_at_once(const place& where, int access, const wait_policy&
 result<owned_fd> open_blocking(const place& where, int access) noexcept {
     // Looked at first: opening something else for blocking use may do anything.
     if (auto fifo = look_at(where, "open"); !fifo) return fail(fifo.error());
-    for (;;) {
-        owned_fd fd{::openat(where.directory, where.path.get(), access | always)};
-        if (!fd.valid() && errno == EINTR) continue;
-        if (!fd.valid()) return open_failed(errno, access, where.about);
-        auto fifo = checked(std::move(fd), where.about);
-        if (fifo && ::fcntl(fifo->get(), F_SETFL, access | O_NONBLOCK) != 0)
-            return detail::fail_os("fcntl(F_SETFL)", errno, where.about);
-        return fifo;
-    }
+    owned_fd fd{detail::retry([&] { return ::openat(where.directory, where.path.get(), access | always); })};
+    if (!fd.valid()) return open_failed(errno, access, where.about);
+    auto fifo = checked(std::move(fd), where.about);
+    if (fifo && ::fcntl(fifo->get(), F_SETFL, access | O_NONBLOCK) != 0)
+        return detail::fail_os("fcntl(F_SETFL)", errno, where.about);
+    return fifo;
 }
 
 // With a stop token or reported signals kith waits itself: open(2) restarts after handlers with SA_RESTART.
@@ -231,10 +229,11 @@ result<void> fifo_reader::start_over() noexcept {
     char link[32] = "/proc/self/fd/";
     *std::to_chars(link + 14, link + sizeof link - 1, fd).ptr = '\0';
     // The old description stays open until the new one is: the unread bytes need one (fifo(7)).
-    owned_fd fresh{::open(link, (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC)};
+    const owned_fd fresh{detail::retry([&] { return ::open(link, (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC); })};
     if (!fresh.valid())
         return errno == ENOENT ? fail(errc::unsupported, "open", ENOENT, about) : detail::fail_os("open", errno, about);
-    if (::dup3(fresh.get(), fd, O_CLOEXEC) < 0) return detail::fail_os("dup3", errno, about);
+    if (detail::retry([&] { return ::dup3(fresh.get(), fd, O_CLOEXEC); }) < 0)
+        return detail::fail_os("dup3", errno, about);
     return {};
 }
 
