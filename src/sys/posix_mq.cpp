@@ -44,7 +44,8 @@ bool parse_field(std::string_view& line, std::string_view key, std::int64_t& val
 }  // namespace
 
 result<void> posix_mq::send(byte_view body, unsigned priority, const wait_policy& wait) const noexcept {
-    const auto* const bytes = reinterpret_cast<const char*>(body.data());
+    // The C library wants an address also of nothing.
+    const auto* const bytes = body.empty() ? "" : reinterpret_cast<const char*>(body.data());
     const auto sent = detail::transfer(
         *this, POLLOUT, wait, "mq_send",
         [&](int fd) -> ssize_t {
@@ -57,7 +58,8 @@ result<void> posix_mq::send(byte_view body, unsigned priority, const wait_policy
 }
 
 result<prioritised_message> posix_mq::receive(byte_span buffer, const wait_policy& wait) const noexcept {
-    auto* const bytes = reinterpret_cast<char*>(buffer.data());
+    char none;
+    auto* const bytes = buffer.empty() ? &none : reinterpret_cast<char*>(buffer.data());
     unsigned priority = 0;
     const auto size = detail::transfer(
         *this, POLLIN, wait, "mq_receive",
