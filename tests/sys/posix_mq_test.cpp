@@ -281,7 +281,8 @@ TEST(sys_posix_mq, posix_mq_Q6_the_descriptor_can_be_polled) {
     EXPECT_EQ(::epoll_wait(set.get(), &seen, 1, 0), 0);
     EXPECT_EQ(text_received(queue), "0:");
     ASSERT_EQ(::epoll_wait(set.get(), &seen, 1, 60000), 1);
-    EXPECT_EQ(seen.data.u64, 42u);
+    const std::uint64_t tag = seen.data.u64;  // a copy: the struct is packed
+    EXPECT_EQ(tag, 42u);
 }
 
 TEST(sys_posix_mq, posix_mq_Q6_access_is_checked_per_call) {
