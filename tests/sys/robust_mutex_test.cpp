@@ -176,8 +176,8 @@ TEST(sys_robust_mutex, robust_mutex_trap14_a_wait_is_measured_on_the_monotonic_c
     wait_until_in_syscall(waiter.pid(), SYS_futex);
     const auto call = sleeping_in(waiter.pid());
     ASSERT_TRUE(call);
-    EXPECT_EQ(call->arguments[1] & FUTEX_CLOCK_REALTIME, 0u);
-    EXPECT_EQ(call->arguments[1] & FUTEX_CMD_MASK, static_cast<unsigned>(FUTEX_WAIT_BITSET));
+    EXPECT_EQ(static_cast<int>(call->arguments[1]) & FUTEX_CLOCK_REALTIME, 0);
+    EXPECT_EQ(static_cast<int>(call->arguments[1]) & FUTEX_CMD_MASK, FUTEX_WAIT_BITSET);
     const auto end = time_at(waiter.pid(), call->arguments[3]);
     EXPECT_GE(std::chrono::seconds{end.tv_sec + 1}, before + 100s);
     waiter.kill_and_reap();

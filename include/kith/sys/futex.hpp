@@ -34,12 +34,12 @@ enum class futex_end : std::uint8_t {
     woken,    ///< slept, and was woken; perhaps by nobody
 };
 
-/// Sleeps while `word` is `expected`, until woken. Errors: `would_block`, `timed_out`, `stopped`, `invalid` (not
-/// aligned), `io` (EFAULT: not mapped). futex(2), FUTEX_WAIT_BITSET.
+/// Sleeps while `word` is `expected`, until woken. Errors: `would_block`, `timed_out`, `stopped`, `io` (EFAULT: not
+/// mapped). futex(2), FUTEX_WAIT_BITSET.
 [[nodiscard]] KITH_EXPORT result<futex_end> futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                                                        const wait_policy& wait = {}) noexcept;
 
-/// Wakes up to `count` waiters on `word`, in any process, and returns how many there were. Errors: `invalid`, `io`.
+/// Wakes up to `count` waiters on `word`, in any process, and returns how many there were. Errors: `io`.
 /// futex(2), FUTEX_WAKE.
 [[nodiscard]] KITH_EXPORT result<int> futex_wake(const std::atomic<std::uint32_t>& word, int count = 1) noexcept;
 
