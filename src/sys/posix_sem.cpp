@@ -141,7 +141,10 @@ result<posix_sem> posix_sem::open(std::string_view name, const posix_sem_options
     const int flags = options.create == creation::must_exist    ? 0
                       : options.create == creation::must_be_new ? O_CREAT | O_EXCL
                                                                 : O_CREAT;
-    posix_sem sem{::sem_open(text->get(), flags, options.mode, options.value)};
+    sem_t* opened = nullptr;
+    do opened = ::sem_open(text->get(), flags, options.mode, options.value);
+    while (opened == SEM_FAILED && errno == EINTR);
+    posix_sem sem{opened};
     if (!sem.is_open()) {
         const int os_error = errno;
         // Name and value were right, so it is what lies under the name: too small, not a file, a link.

@@ -85,6 +85,7 @@ const std::map<long, row>& table() {
         ROW(clock_gettime, EINVAL),
         // glibc ends the program on other errors of its own futexes.
         ROW(futex, EAGAIN, EINTR, ETIMEDOUT),
+        ROW(futex_waitv, EAGAIN, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, ETIMEDOUT),
         // System V
         ROW(msgget, EACCES, EEXIST, ENOENT, ENOMEM, ENOSPC),
         ROW(msgsnd, EACCES, EAGAIN, EIDRM, EINTR, EINVAL, ENOMEM),
