@@ -45,7 +45,7 @@ int run_write(session& s, const arguments& how) {
     const auto where = address_of(s, how);
     if (!where) return exit_misused;
     auto from = input::from(std::nullopt, how.file);
-    if (!from) return s.fail("read", *how.file, from.error());
+    if (!from) return s.fail("read", how.file.value_or("standard input"), from.error());
     auto memory = open(s, *where, how, memory_access::read_write);
     if (!memory) return s.fail("write to", how.where, memory.error());
     const auto room = memory->bytes();

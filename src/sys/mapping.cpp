@@ -24,8 +24,8 @@ result<std::size_t> granule_of(int fd, const struct stat& file, object_ref objec
 errc code_for_mmap(int os_error) noexcept {
     switch (os_error) {
     case ENODEV: return errc::wrong_kind;  // a file that cannot be mapped
+    case EAGAIN:                           // RLIMIT_MEMLOCK under mlockall(MCL_FUTURE)
     case ENFILE: return errc::limit_reached;
-    case EAGAIN: return errc::limit_reached;  // RLIMIT_MEMLOCK under mlockall(MCL_FUTURE)
     default: return detail::code_for(os_error);
     }
 }

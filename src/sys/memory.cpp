@@ -66,7 +66,7 @@ unsigned huge_page_flags(sys::huge_pages pages, unsigned hugetlb) noexcept {
 result<void> populate(std::byte* start, std::size_t size, bool writable, object_ref object) noexcept {
     if (size == 0) return {};
     const auto page = page_size();
-    auto* const first = reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(start) & ~(page - 1));
+    auto* const first = start - (reinterpret_cast<std::uintptr_t>(start) & (page - 1));
     const auto length = round_up(size + static_cast<std::size_t>(start - first), page);
     while (!populate_missing.load(std::memory_order_relaxed)) {
         if (::madvise(first, length, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0) return {};

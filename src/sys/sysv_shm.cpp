@@ -114,7 +114,7 @@ result<sysv_attachment> sysv_shm::attach(const attach_options& options) const no
     const int flags = (writable ? 0 : SHM_RDONLY) | (options.round_down ? SHM_RND : 0) |
                       (options.replace ? SHM_REMAP : 0) | (options.executable ? SHM_EXEC : 0);
     void* const start = ::shmat(id_, options.address, flags);
-    if (start == reinterpret_cast<void*>(-1)) {
+    if (reinterpret_cast<std::intptr_t>(start) == -1) {
         const int os_error = errno;
         // EINVAL is also the answer to a bad address: the segment itself tells which it was.
         shmid_ds segment{};
