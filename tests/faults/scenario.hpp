@@ -55,4 +55,9 @@ struct listed {
         if (const auto tried = (expression); !tried) return kith::fail(tried.error()); \
     } while (false)
 
+/// In act(): names what `expression` gives, or ends act() with its failure. Use it as a pointer to the value.
+#define FAULT_MAKE(name, ...)  \
+    auto name = (__VA_ARGS__); \
+    if (!(name)) return kith::fail((name).error())
+
 }  // namespace kith_faults

@@ -1,5 +1,6 @@
 // child - a forked process that runs a function, watched and reaped by the test.
 #pragma once
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <csignal>
 #include <cstdio>
@@ -8,6 +9,10 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#ifndef SYS_pause  // aarch64 has no such call: pause(3) sleeps in ppoll
+#define SYS_pause SYS_ppoll
+#endif
 
 namespace kith_test {
 

@@ -1,0 +1,142 @@
+// POSIX queues, semaphores and shared memory, and memfds: made, used, unlinked.
+#include <kith/sys/memfd.hpp>
+#include <kith/sys/posix_mq.hpp>
+#include <kith/sys/posix_sem.hpp>
+#include <kith/sys/posix_shm.hpp>
+
+#include <array>
+#include <csignal>
+
+#include "faults/scenario.hpp"
+
+namespace {
+
+using namespace kith_faults;
+using namespace kith::sys;
+using kith::deadline;
+using kith::errc;
+
+constexpr const char* name = "/kith-fault";
+
+// A name that act() made goes with the scenario, unless act() itself got so far.
+template <auto Unlink>
+class made_name {
+public:
+    made_name() = default;
+    ~made_name() {
+        if (exists_) (void)Unlink(name);
+    }
+    made_name(const made_name&) = delete;
+    made_name& operator=(const made_name&) = delete;
+    void made() { exists_ = true; }
+    kith::result<void> unlink() {
+        auto gone = Unlink(name);
+        if (gone) exists_ = false;
+        return gone;
+    }
+
+private:
+    bool exists_ = false;
+};
+
+class queue : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(mq, posix_mq::open(name, {.create = creation::must_be_new, .max_messages = 2, .message_size = 16}));
+        name_.made();
+        FAULT_TRY(mq->send(kith::bytes_of("one"), 1));
+        FAULT_TRY(mq->send(kith::bytes_of("two"), 2, deadline::in(std::chrono::seconds{5})));
+        std::array<std::byte, 16> body;
+        FAULT_TRY(mq->receive(body));
+        FAULT_TRY(mq->attributes());
+        FAULT_TRY(mq->kernel_status());
+        FAULT_TRY(mq->drain());
+        sigevent quiet{};
+        quiet.sigev_notify = SIGEV_NONE;
+        FAULT_TRY(mq->notify(quiet));
+        FAULT_TRY(mq->cancel_notification());
+        FAULT_TRY(read_posix_mq_limits());
+        FAULT_TRY(name_.unlink());
+        return {};
+    }
+
+private:
+    made_name<unlink_posix_mq> name_;
+};
+const listed<queue> queue_in_use{"posix_mq"};
+
+class queue_found : public scenario {
+public:
+    void prepare() override {
+        const auto mq = posix_mq::open(name, {.create = creation::must_be_new, .max_messages = 2, .message_size = 16});
+        name_.made();
+        (void)mq->send(kith::bytes_of("left by an earlier run"));
+    }
+    kith::result<void> act() override {
+        FAULT_TRY(posix_mq::open(
+            name,
+            {.create = creation::create_or_open, .max_messages = 2, .message_size = 16, .old = leftovers::drain}));
+        return {};
+    }
+
+private:
+    made_name<unlink_posix_mq> name_;
+};
+const listed<queue_found> found_and_drained{"posix_mq_found"};
+
+class semaphore : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(sem, posix_sem::open(name, {.create = creation::must_be_new, .value = 1}));
+        name_.made();
+        FAULT_TRY(sem->wait());
+        FAULT_TRY(sem->post());
+        FAULT_TRY(sem->value());
+        FAULT_TRY(sem->wait(deadline::in(std::chrono::seconds{5})));
+        const auto late = sem->wait(deadline::in(std::chrono::milliseconds{1}));
+        if (late || late.error().code() != errc::timed_out) return late;
+        FAULT_TRY(name_.unlink());
+        return {};
+    }
+
+private:
+    made_name<unlink_posix_sem> name_;
+};
+const listed<semaphore> semaphore_in_use{"posix_sem"};
+
+class memory : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(shm, posix_shm::open(name, {.create = creation::must_be_new, .size = 8192}));
+        name_.made();
+        FAULT_TRY(shm->size());
+        FAULT_MAKE(mapped, shm->map());
+        FAULT_TRY(mapped->populate());
+        FAULT_TRY(posix_shm::open(name, {.size = 8192, .access = memory_access::read_only}));
+        mapped->unmap();
+        FAULT_TRY(shm->resize(16384));
+        FAULT_TRY(name_.unlink());
+        return {};
+    }
+
+private:
+    made_name<unlink_posix_shm> name_;
+};
+const listed<memory> memory_in_use{"posix_shm"};
+
+class sealed : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(fd, memfd::create("kith-fault", {.size = 8192}));
+        FAULT_TRY(fd->map());
+        FAULT_TRY(fd->resize(4096));
+        FAULT_TRY(fd->add_seals(seals::shrink));
+        FAULT_TRY(fd->current_seals());
+        FAULT_TRY(memfd::receive(fd->release(), seals::shrink, 4096));
+        return {};
+    }
+};
+const listed<sealed> sealed_memory{"memfd",
+                                   {{SYS_memfd_create, EINVAL, {}, "older kernel: asked again without NOEXEC"}}};
+
+}  // namespace

@@ -1,0 +1,136 @@
+// System V queues, semaphore sets and memory segments: made, used, changed, removed.
+#include <kith/sys/sysv_mq.hpp>
+#include <kith/sys/sysv_sem.hpp>
+#include <kith/sys/sysv_shm.hpp>
+
+#include <array>
+
+#include "faults/scenario.hpp"
+
+namespace {
+
+using namespace kith_faults;
+using namespace kith::sys;
+using kith::deadline;
+using kith::errc;
+
+constexpr sysv_key key{0x4b01};
+
+// Removes what act() made and did not remove itself, whatever happened to it.
+template <class Object>
+class made {
+public:
+    made() = default;
+    ~made() {
+        if (object_) (void)object_->remove();
+    }
+    made(const made&) = delete;
+    made& operator=(const made&) = delete;
+    Object& keep(Object object) { return object_.emplace(std::move(object)); }
+    kith::result<void> remove() {
+        auto removed = object_->remove();
+        if (removed) object_.reset();
+        return removed;
+    }
+
+private:
+    std::optional<Object> object_;
+};
+
+class queue : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(opened, sysv_mq::open(key, {.create = creation::must_be_new}));
+        auto& mq = queue_.keep(*opened);
+        FAULT_TRY(mq.send(3, kith::bytes_of("first")));
+        FAULT_TRY(mq.send(4, kith::bytes_of("second"), deadline::in(std::chrono::seconds{5})));
+        std::array<std::byte, 16> body;
+        FAULT_TRY(mq.peek(body));
+        FAULT_TRY(mq.receive(body));
+        FAULT_TRY(mq.receive(body, message_selector::any(), deadline::in(std::chrono::seconds{5})));
+        FAULT_TRY(mq.send(5, kith::bytes_of("third"), deadline::immediate()));
+        FAULT_TRY(mq.receive_cutting(std::span{body}.first(2), message_selector::any(), deadline::immediate()));
+        FAULT_TRY(mq.status());
+        FAULT_TRY(mq.change({.mode = 0640}));
+        FAULT_TRY(mq.drain());
+        FAULT_TRY(read_sysv_mq_limits());
+        FAULT_TRY(queue_.remove());
+        return {};
+    }
+
+private:
+    made<sysv_mq> queue_;
+};
+const listed<queue> queue_in_use{"sysv_mq"};
+
+class queue_found : public scenario {
+public:
+    void prepare() override {
+        auto& mq = queue_.keep(*sysv_mq::open(key, {.create = creation::must_be_new}));
+        (void)mq.send(1, kith::bytes_of("left by an earlier run"));
+    }
+    kith::result<void> act() override {
+        FAULT_MAKE(found, sysv_mq::open(key, {.create = creation::create_or_open, .old = leftovers::drain}));
+        FAULT_TRY(sysv_mq::open_id(found->native_id()));
+        return {};
+    }
+
+private:
+    made<sysv_mq> queue_;
+};
+const listed<queue_found> found_and_drained{"sysv_mq_found"};
+
+class set : public scenario {
+public:
+    kith::result<void> act() override {
+        constexpr std::array<std::uint16_t, 2> first{1, 0};
+        FAULT_MAKE(opened, sysv_sem::open(key, {.create = creation::must_be_new, .values = first}));
+        auto& sem = set_.keep(*opened);
+        FAULT_TRY(sem.wait(0));
+        FAULT_TRY(sem.post(0));
+        FAULT_TRY(sem.wait(0, 1, sem_undo::no, deadline::in(std::chrono::seconds{5})));
+        FAULT_TRY(sem.wait_for_zero(1));
+        FAULT_TRY(sem.value(0));
+        FAULT_TRY(sem.set_value(0, 3));
+        std::array<std::uint16_t, 2> all;
+        FAULT_TRY(sem.values(all));
+        FAULT_TRY(sem.set_values(all));
+        FAULT_TRY(sem.last_pid(0));
+        FAULT_TRY(sem.waiters(0));
+        FAULT_TRY(sem.zero_waiters(0));
+        FAULT_TRY(sem.status());
+        FAULT_TRY(sem.change({.mode = 0640}));
+        FAULT_TRY(read_sysv_sem_limits());
+        FAULT_TRY(set_.remove());
+        return {};
+    }
+
+private:
+    made<sysv_sem> set_;
+};
+const listed<set> set_in_use{"sysv_sem"};
+
+class segment : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(opened, sysv_shm::open(key, {.create = creation::must_be_new, .size = 8192}));
+        auto& shm = segment_.keep(*opened);
+        FAULT_MAKE(attached, shm.attach());
+        FAULT_TRY(shm.status());
+        FAULT_TRY(shm.change({.mode = 0640}));
+        FAULT_TRY(shm.lock());
+        FAULT_TRY(shm.unlock());
+        FAULT_TRY(attached->populate());
+        FAULT_TRY(attached->detach());
+        FAULT_TRY(read_sysv_shm_limits());
+        FAULT_TRY(sysv_shm::open(key, {.size = 8192}));
+        FAULT_TRY(segment_.remove());
+        return {};
+    }
+
+private:
+    made<sysv_shm> segment_;
+};
+const listed<segment> segment_in_use{"sysv_shm"};
+
+}  // namespace
