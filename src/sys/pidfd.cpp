@@ -82,11 +82,13 @@ result<pid_t> pid_fd::pid() const noexcept {
     directory.copy(path.data(), directory.size());
     std::to_chars(path.data() + directory.size(), path.data() + path.size() - 1, native().get());
     const owned_fd file{::open(path.data(), O_RDONLY | O_CLOEXEC)};
-    if (!file.valid()) return fail(errc::unsupported, "open(/proc/self/fdinfo)", errno, about);
+    if (!file.valid() && errno == ENOENT) return fail(errc::unsupported, "open(/proc/self/fdinfo)", ENOENT, about);
+    if (!file.valid()) return detail::fail_os("open(/proc/self/fdinfo)", errno, about);
 
     std::array<char, 512> text;
     const auto n = ::read(file.get(), text.data(), text.size());
-    const std::string_view all{text.data(), n > 0 ? static_cast<std::size_t>(n) : 0};
+    if (n < 0) return detail::fail_os("read(/proc/self/fdinfo)", errno, about);
+    const std::string_view all{text.data(), static_cast<std::size_t>(n)};
     const auto at = all.find("\nPid:\t");
     if (at == std::string_view::npos) return fail(errc::invalid, "read(/proc/self/fdinfo)", 0, about);
     pid_t pid = 0;

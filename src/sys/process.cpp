@@ -30,7 +30,8 @@ Number number_at(std::string_view text) noexcept {
 result<std::uint64_t> own_pid_namespace() noexcept {
     std::array<char, 32> self{};
     const auto n = ::readlink("/proc/self", self.data(), self.size());
-    if (n < 0) return fail(errc::unsupported, "readlink(/proc/self)", errno);
+    if (n < 0 && errno != ENOENT) return detail::fail_os("readlink(/proc/self)", errno);
+    if (n < 0) return fail(errc::unsupported, "readlink(/proc/self)", ENOENT);
     if (number_at<pid_t>({self.data(), static_cast<std::size_t>(n)}) != ::getpid())
         return fail(errc::unsupported, "readlink(/proc/self)");
     struct stat inode{};

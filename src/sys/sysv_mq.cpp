@@ -66,7 +66,10 @@ result<void> send_in_place(int id, const void* message, long type, std::size_t s
     if (type < 1) return fail(errc::invalid, "msgsnd", EINVAL, object_ref::sysv_id(id));
     if (wait.stop_requested()) return fail(errc::stopped, "msgsnd", 0, object_ref::sysv_id(id));
     // Without waiting first, because only a full queue is worth the question whether the message can ever fit.
-    if (::msgsnd(id, message, size, IPC_NOWAIT) == 0) [[likely]]
+    int sent = 0;
+    do sent = ::msgsnd(id, message, size, IPC_NOWAIT);
+    while (sent != 0 && errno == EINTR && wait.signal == on_signal::retry);
+    if (sent == 0) [[likely]]
         return {};
     if (errno != EAGAIN) return send_failure(id, errno);
     return send_when_there_is_room(id, message, size, wait);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include <kith/sys/unix_socket.hpp>
@@ -187,6 +188,30 @@ void unix_path_claim::leave() noexcept {
     name_ = {};
 }
 
+namespace {
+
+// Removes a lock file that was made for a bind which then failed. One with a record belongs to a socket that lives on.
+class unused_lock {
+public:
+    unused_lock(const owned_fd& lock, const lock_name& path) noexcept : lock_{lock}, path_{path} {}
+    ~unused_lock() {
+        const int saved = errno;
+        struct stat held{};
+        if (!kept_ && ::fstat(lock_.get(), &held) == 0 && held.st_size == 0) ::unlink(path_.get());
+        errno = saved;
+    }
+    unused_lock(const unused_lock&) = delete;
+    unused_lock& operator=(const unused_lock&) = delete;
+    void keep() noexcept { kept_ = true; }
+
+private:
+    const owned_fd& lock_;
+    const lock_name& path_;
+    bool kept_ = false;
+};
+
+}  // namespace
+
 result<unix_path_claim> unix_path_claim::bind(const socket_base& socket, const unix_name& name,
                                               const unix_bind_options& options) noexcept {
     const auto about = name.about();
@@ -202,12 +227,14 @@ result<unix_path_claim> unix_path_claim::bind(const socket_base& socket, const u
     auto path = detail::c_path::from(name.text(), "bind");
     if (!path) return fail(path.error());
     const bool takes_over = options.on_stale == unix_bind_options::stale::take_over;
+    const auto lock_path = lock_path_of(name);
+    if (!lock_path) return fail(lock_path.error());
+    std::optional<unused_lock> unused;
     if (takes_over) {
-        auto lock_path = lock_path_of(name);
-        if (!lock_path) return fail(lock_path.error());
         auto lock = take_lock(*lock_path, about);
         if (!lock) return fail(lock.error());
         claim.lock_ = std::move(*lock);
+        unused.emplace(claim.lock_, *lock_path);
     }
     // bind gives the file the socket's own mode: set before, the path never exists with a wider one.
     if (options.mode && ::fchmod(fd, *options.mode & 07777) != 0) return detail::fail_os("fchmod", errno, about);
@@ -222,7 +249,12 @@ result<unix_path_claim> unix_path_claim::bind(const socket_base& socket, const u
 
     // From here on the path is ours, and every failure removes it.
     struct stat made{};
-    if (::lstat(path->get(), &made) != 0) return detail::fail_os("lstat", errno, about);
+    if (::lstat(path->get(), &made) != 0) {
+        const int os_error = errno;
+        ::unlink(path->get());
+        return detail::fail_os("lstat", os_error, about);
+    }
+    if (unused) unused->keep();
     claim.name_ = name;
     claim.device_ = made.st_dev;
     claim.inode_ = made.st_ino;

@@ -1,6 +1,8 @@
 #include "faults/errnos.hpp"
 
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <cerrno>
 #include <map>
@@ -83,8 +85,6 @@ const std::map<long, row>& table() {
         ROW(epoll_pwait2, EBADF, EINTR, EINVAL, ENOSYS),
         ROW(clock_nanosleep, EINTR, EINVAL),
         ROW(clock_gettime, EINVAL),
-        // glibc ends the program on other errors of its own futexes.
-        ROW(futex, EAGAIN, EINTR, ETIMEDOUT),
         ROW(futex_waitv, EAGAIN, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, ETIMEDOUT),
         // System V
         ROW(msgget, EACCES, EEXIST, ENOENT, ENOMEM, ENOSPC),
@@ -155,6 +155,8 @@ const std::map<long, row>& table() {
         ROW(vfork, EAGAIN, ENOMEM),
         ROW(rt_sigtimedwait, EAGAIN, EINTR, EINVAL),
         // Calls whose pages name no error that a program can meet.
+        ROW(prlimit64, EINVAL, EPERM, ESRCH),
+        ROW(getrandom, EAGAIN, EINTR, ENOSYS),
         ROW(getpid, ),
         ROW(rt_sigprocmask, ),
         ROW(rt_sigaction, ),
@@ -191,6 +193,16 @@ const std::map<long, std::vector<int>>& commands_of_fcntl() {
     return rows;
 }
 
+// So does futex(2). glibc ends the program on other errors of its own futexes.
+const std::map<long, std::vector<int>>& operations_of_futex() {
+    static const std::map<long, std::vector<int>> rows{
+        {FUTEX_WAIT, {EAGAIN, EINTR, ETIMEDOUT}},
+        {FUTEX_WAIT_BITSET, {EAGAIN, EINTR, ETIMEDOUT}},
+        {FUTEX_WAKE, {}},
+    };
+    return rows;
+}
+
 }  // namespace
 
 const std::vector<int>* errnos_of(long call, long second_argument) {
@@ -198,17 +210,24 @@ const std::vector<int>* errnos_of(long call, long second_argument) {
         const auto command = commands_of_fcntl().find(second_argument);
         return command != commands_of_fcntl().end() ? &command->second : nullptr;
     }
+    if (call == SYS_futex) {
+        constexpr long operation = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME;
+        const auto found = operations_of_futex().find(second_argument & ~operation);
+        return found != operations_of_futex().end() ? &found->second : nullptr;
+    }
     const auto found = table().find(call);
     return found != table().end() ? &found->second.errnos : nullptr;
 }
 
-bool happens_all_the_same(long call, int os_error) {
-    // close(2): the descriptor is gone whatever it returns. connect(2): an interrupted one goes on in the background.
-    return call == SYS_close || (call == SYS_connect && os_error == EINTR);
+bool happens_all_the_same(long call, int os_error, unsigned family) {
+    // close(2): the descriptor is gone whatever it returns. connect(2): an interrupted one goes on in the background,
+    // except between UNIX sockets, where it has only waited for its turn.
+    return call == SYS_close || (call == SYS_connect && os_error == EINTR && family != AF_UNIX);
 }
 
 const char* name_of_call(long call) {
     if (call == SYS_fcntl) return "fcntl";
+    if (call == SYS_futex) return "futex";
     const auto found = table().find(call);
     return found != table().end() ? found->second.name : "a call that tests/faults/errnos.cpp does not know";
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 namespace kith_faults {
 namespace {
@@ -47,8 +48,8 @@ int names_in(const char* folder) {
 }
 
 union semun {
-    int val;
     seminfo* info;
+    semid_ds* state;
 };
 
 }  // namespace
@@ -71,6 +72,33 @@ holdings holdings::now() {
     all.sysv_segments = segments.used_ids;
     all.names = names_in("/dev/shm") + names_in("/dev/mqueue") + names_in("/tmp");
     return all;
+}
+
+void sweep() {
+    for (const char* folder : {"/dev/shm", "/dev/mqueue", "/tmp"}) {
+        std::error_code ignored;
+        for (const auto& one : std::filesystem::directory_iterator{folder, ignored})
+            std::filesystem::remove_all(one.path(), ignored);
+    }
+    // The highest slot in use comes back from the calls that ask for the limits; -1 and 0 both mean few.
+    msginfo queues{};
+    for (int slot = ::msgctl(0, MSG_INFO, reinterpret_cast<msqid_ds*>(&queues)); slot >= 0; --slot) {
+        msqid_ds state{};
+        if (const int id = ::msgctl(slot, MSG_STAT, &state); id >= 0) ::msgctl(id, IPC_RMID, nullptr);
+    }
+    seminfo sets{};
+    semun argument{};
+    argument.info = &sets;
+    for (int slot = ::semctl(0, 0, SEM_INFO, argument); slot >= 0; --slot) {
+        semid_ds state{};
+        argument.state = &state;
+        if (const int id = ::semctl(slot, 0, SEM_STAT, argument); id >= 0) ::semctl(id, 0, IPC_RMID);
+    }
+    shm_info segments{};
+    for (int slot = ::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&segments)); slot >= 0; --slot) {
+        shmid_ds state{};
+        if (const int id = ::shmctl(slot, SHM_STAT, &state); id >= 0) ::shmctl(id, IPC_RMID, nullptr);
+    }
 }
 
 std::string surplus(const holdings& before, const holdings& after) {

@@ -18,6 +18,9 @@ struct holdings {
     static holdings now();
 };
 
+/// Removes every object and name of the namespaces, so that a leftover of one run is not found by the next.
+void sweep();
+
 /// What `after` has more than `before`, in words; empty if nothing.
 std::string surplus(const holdings& before, const holdings& after);
 

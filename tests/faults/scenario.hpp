@@ -23,15 +23,19 @@ public:
     virtual kith::result<void> act() = 0;
 };
 
+inline constexpr long any_call = -1;
+inline constexpr int any_error = -1;
+inline constexpr int same_error = -1;
+
 /// Where a failed call may end otherwise than in that very errno and the code that belongs to it.
 struct allowance {
     long call;                       ///< SYS_...; any_call for all
     int os_error;                    ///< the errno that was injected; any_error for all
     std::optional<kith::errc> code;  ///< the code that then comes back; none: the operation succeeds all the same
     const char* why;
+    int reported = same_error;  ///< the errno that then comes back
+    bool leaves_names = false;  ///< a name may be left in a folder
 };
-inline constexpr long any_call = -1;
-inline constexpr int any_error = -1;
 
 /// A scenario as it is listed.
 struct entry {

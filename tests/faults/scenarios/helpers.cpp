@@ -51,6 +51,8 @@ const listed<timer> timerfd_in_use{"timerfd"};
 
 class signals : public scenario {
 public:
+    // Blocked it is queued all the same, and unblocked again it does no harm.
+    void prepare() override { ::signal(SIGUSR1, SIG_IGN); }
     kith::result<void> act() override {
         const signal_set usr1{SIGUSR1};
         const blocked_signals blocked{usr1};
@@ -58,12 +60,12 @@ public:
         // Not what is tried, so not by a call that could be made to fail.
         ::raise(SIGUSR1);
         FAULT_TRY(fd->watch(usr1));
-        const auto taken = fd->take(soon());
+        const auto taken = fd->take(deadline::in(std::chrono::milliseconds{50}));
         return taken ? kith::result<void>{} : kith::fail(taken.error());
     }
 };
 const listed<signals> signalfd_in_use{"signalfd",
-                                      {{SYS_tgkill, any_error, errc::timed_out, "the signal was never sent"}}};
+                                      {{SYS_tgkill, any_error, errc::timed_out, "the signal was never sent", 0}}};
 
 class sets : public scenario {
 public:
@@ -84,7 +86,10 @@ public:
 private:
     std::optional<event_fd> fd_;
 };
-const listed<sets> polling{"poll"};
+const listed<sets> polling{"poll",
+                           {{SYS_epoll_ctl, ELOOP, errc::io, "sets in a circle"},
+                            {SYS_epoll_ctl, ENOSPC, errc::limit_reached, "max_user_watches"},
+                            {SYS_epoll_ctl, EPERM, errc::wrong_kind, "a file that cannot be waited for"}}};
 
 class other_process : public scenario {
 public:
@@ -112,7 +117,15 @@ public:
 private:
     pid_t pid_ = -1;
 };
-const listed<other_process> pidfd_in_use{"pidfd"};
+const listed<other_process> pidfd_in_use{
+    "pidfd",
+    {{SYS_readlink, ENOENT, errc::unsupported, "no /proc"},
+     {SYS_newfstatat, any_error, errc::unsupported, "no /proc of this pid namespace"},
+     {SYS_openat, ENOENT, errc::not_found, "no such process", ESRCH},
+     {SYS_openat, ENOENT, errc::unsupported, "no /proc"},
+     {SYS_pidfd_open, ESRCH, errc::not_found, "no such process"},
+     {SYS_pidfd_getfd, EBADF, errc::not_found, "no such descriptor there"},
+     {SYS_read, EINTR, errc::stopped, "files in /proc do not wait"}}};
 
 class program : public scenario {
 public:
@@ -122,7 +135,11 @@ public:
         return {};
     }
 };
-const listed<program> spawned{"spawn"};
+const listed<program> spawned{"spawn",
+                              {{SYS_mmap, EAGAIN, errc::limit_reached, "posix_spawn could not start a process"},
+                               {SYS_clone3, EAGAIN, errc::limit_reached, "RLIMIT_NPROC"},
+                               {SYS_clone3, ENOSYS, {}, "older kernel: clone"},
+                               {SYS_pidfd_open, any_error, {}, "without a handle the pid is waited for"}}};
 
 class word : public scenario {
 public:

@@ -63,7 +63,16 @@ public:
 private:
     made_name<unlink_posix_mq> name_;
 };
-const listed<queue> queue_in_use{"posix_mq"};
+const listed<queue> queue_in_use{"posix_mq",
+                                 {{SYS_mq_open, EINVAL, errc::limit_reached, "above msg_max or msgsize_max"},
+                                  {SYS_mq_open, ENOSPC, errc::limit_reached, "queues_max queues exist"},
+                                  {SYS_mq_timedsend, EBADF, errc::not_permitted, "opened for receiving"},
+                                  {SYS_mq_timedreceive, EBADF, errc::not_permitted, "opened for sending"},
+                                  {SYS_mq_timedreceive, EMSGSIZE, errc::truncated, "the message stays"},
+                                  {SYS_pread64, EBADF, errc::not_permitted, "opened for sending"},
+                                  {SYS_pread64, EINTR, errc::stopped, "asking for the state does not wait"},
+                                  {SYS_mq_notify, EBUSY, errc::exists, "another process is to be told"},
+                                  {SYS_read, any_error, errc::io, "a limit in /proc"}}};
 
 class queue_found : public scenario {
 public:
@@ -82,7 +91,13 @@ public:
 private:
     made_name<unlink_posix_mq> name_;
 };
-const listed<queue_found> found_and_drained{"posix_mq_found"};
+const listed<queue_found> found_and_drained{"posix_mq_found",
+                                            {{SYS_mq_open, EEXIST, {}, "somebody was faster: opened instead"},
+                                             {SYS_mq_open, ENOENT, {}, "removed in between: tried again"},
+                                             {SYS_mq_open, EINVAL, errc::limit_reached, "above msg_max or msgsize_max"},
+                                             {SYS_mq_open, ENOSPC, errc::limit_reached, "queues_max queues exist"},
+                                             {SYS_mq_timedreceive, EBADF, errc::not_permitted, "opened for sending"},
+                                             {SYS_mq_timedreceive, EMSGSIZE, errc::truncated, "the message stays"}}};
 
 class semaphore : public scenario {
 public:
@@ -102,7 +117,17 @@ public:
 private:
     made_name<unlink_posix_sem> name_;
 };
-const listed<semaphore> semaphore_in_use{"posix_sem"};
+const listed<semaphore> semaphore_in_use{
+    "posix_sem",
+    {{SYS_newfstatat, any_error, errc::not_found, "sem_open looks for a free name", ENOENT},
+     {SYS_newfstatat, any_error, {}, "sem_open looks for a free name"},
+     {SYS_newfstatat, any_error, {}, "sem_open leaves what it made", same_error, true},
+     {SYS_openat, EEXIST, {}, "sem_open tries another name"},
+     {SYS_unlink, any_error, {}, "sem_open cannot remove its temporary name"},
+     {SYS_unlink, EPERM, errc::not_permitted, "sem_unlink says it so", EACCES},
+     {SYS_openat, ENODEV, errc::wrong_kind, "not a semaphore's file"},
+     {SYS_write, EINVAL, errc::wrong_size, "not a semaphore's file"},
+     {SYS_mmap, EINVAL, errc::wrong_size, "not a semaphore's file"}}};
 
 class memory : public scenario {
 public:
@@ -122,7 +147,11 @@ public:
 private:
     made_name<unlink_posix_shm> name_;
 };
-const listed<memory> memory_in_use{"posix_shm"};
+const listed<memory> memory_in_use{"posix_shm",
+                                   {{SYS_openat, EISDIR, errc::wrong_kind, "shm_open says it so", EINVAL},
+                                    {SYS_openat, ENODEV, errc::wrong_kind, "not shared memory"},
+                                    {SYS_openat, ENXIO, errc::wrong_kind, "not shared memory"},
+                                    {SYS_unlink, EPERM, errc::not_permitted, "shm_unlink says it so", EACCES}}};
 
 class sealed : public scenario {
 public:
@@ -137,6 +166,7 @@ public:
     }
 };
 const listed<sealed> sealed_memory{"memfd",
-                                   {{SYS_memfd_create, EINVAL, {}, "older kernel: asked again without NOEXEC"}}};
+                                   {{SYS_memfd_create, EINVAL, {}, "older kernel: asked again without NOEXEC"},
+                                    {SYS_fcntl, EINVAL, errc::wrong_kind, "no seals: not a memfd"}}};
 
 }  // namespace

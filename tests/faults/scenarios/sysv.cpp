@@ -61,7 +61,16 @@ public:
 private:
     made<sysv_mq> queue_;
 };
-const listed<queue> queue_in_use{"sysv_mq"};
+const listed<queue> queue_in_use{"sysv_mq",
+                                 {{SYS_msgget, ENOSPC, errc::limit_reached, "msgmni queues exist"},
+                                  {SYS_msgsnd, EINVAL, errc::too_long, "above msgmax"},
+                                  {SYS_msgrcv, E2BIG, errc::truncated, "the message stays"},
+                                  {SYS_msgrcv, EINTR, errc::stopped, "looking does not wait"},
+                                  {SYS_msgrcv, EINVAL, errc::truncated, "looking at what does not fit"},
+                                  {SYS_msgrcv, EINVAL, errc::removed, "an id that was removed"},
+                                  {SYS_msgrcv, ENOMSG, errc::would_block, "nothing there"},
+                                  {SYS_msgrcv, ENOMSG, {}, "it waits"},
+                                  {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"}}};
 
 class queue_found : public scenario {
 public:
@@ -78,7 +87,15 @@ public:
 private:
     made<sysv_mq> queue_;
 };
-const listed<queue_found> found_and_drained{"sysv_mq_found"};
+const listed<queue_found> found_and_drained{"sysv_mq_found",
+                                            {{SYS_msgget, EEXIST, {}, "somebody was faster: opened instead"},
+                                             {SYS_msgget, ENOENT, {}, "removed in between: tried again"},
+                                             {SYS_msgget, ENOSPC, errc::limit_reached, "msgmni queues exist"},
+                                             {SYS_msgrcv, EINVAL, errc::removed, "an id that was removed"},
+                                             {SYS_msgrcv, ENOMSG, {}, "drained"},
+                                             {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"},
+                                             {SYS_msgctl, EINVAL, errc::not_found, "no queue has that id"},
+                                             {SYS_msgctl, EIDRM, errc::not_found, "no queue has that id"}}};
 
 class set : public scenario {
 public:
@@ -108,7 +125,11 @@ public:
 private:
     made<sysv_sem> set_;
 };
-const listed<set> set_in_use{"sysv_sem"};
+const listed<set> set_in_use{"sysv_sem",
+                             {{SYS_semget, ENOSPC, errc::limit_reached, "semmni sets exist"},
+                              {SYS_semctl, EINVAL, errc::removed, "an id that was removed"},
+                              {SYS_semtimedop, EFBIG, errc::invalid, "no such semaphore in the set"},
+                              {SYS_semtimedop, EINVAL, errc::removed, "an id that was removed"}}};
 
 class segment : public scenario {
 public:
@@ -131,6 +152,9 @@ public:
 private:
     made<sysv_shm> segment_;
 };
-const listed<segment> segment_in_use{"sysv_shm"};
+const listed<segment> segment_in_use{"sysv_shm",
+                                     {{SYS_shmctl, EINVAL, errc::removed, "an id that was removed"},
+                                      {SYS_shmctl, EINVAL, errc::not_found, "no segment has that id"},
+                                      {SYS_shmctl, EIDRM, errc::not_found, "no segment has that id"}}};
 
 }  // namespace

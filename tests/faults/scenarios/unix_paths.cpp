@@ -32,7 +32,21 @@ public:
         return {};
     }
 };
-const listed<stream_at_path> stream{"unix_stream"};
+const listed<stream_at_path> stream{
+    "unix_stream_at_path",
+    {{SYS_flock, EAGAIN, errc::exists, "another process has the path", EADDRINUSE},
+     {SYS_flock, any_error, {}, "without the lock its file must stay", same_error, true},
+     {SYS_ftruncate, EINTR, errc::stopped, "files on a disk do not wait"},
+     {SYS_pwrite64, EINTR, errc::stopped, "files on a disk do not wait"},
+     {SYS_unlink, any_error, {}, "destructors have nobody to tell"},
+     {SYS_accept4, ECONNABORTED, {}, "that client left; the next one is waited for"},
+     {SYS_accept4, EPROTO, {}, "that client left; the next one is waited for"},
+     {SYS_accept4, EMFILE, {}, "it looks again until the deadline"},
+     {SYS_accept4, ENFILE, {}, "it looks again until the deadline"},
+     {SYS_accept4, ENOBUFS, {}, "it looks again until the deadline"},
+     {SYS_accept4, ENOMEM, {}, "it looks again until the deadline"},
+     {SYS_bind, EADDRINUSE, {}, "a leftover that is gone by now"},
+     {SYS_newfstatat, any_error, {}, "what cannot be looked at is not removed", same_error, true}}};
 
 class datagrams : public scenario {
 public:
@@ -46,6 +60,9 @@ public:
         return {};
     }
 };
-const listed<datagrams> local_datagrams{"unix_datagram"};
+const listed<datagrams> local_datagrams{
+    "unix_datagram_at_path",
+    {{SYS_unlink, any_error, {}, "destructors have nobody to tell"},
+     {SYS_newfstatat, any_error, {}, "what cannot be looked at is not removed", same_error, true}}};
 
 }  // namespace
