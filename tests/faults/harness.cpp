@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <span>
 
 #include "base/errors.hpp"
 #include "faults/errnos.hpp"
@@ -46,8 +47,8 @@ struct seen_call {
 
 // One call that is not made, and what it returns instead.
 struct fault {
-    std::size_t site;
     long call;
+    std::size_t occurrence;  // the how manieth of these calls; other calls may come and go with the timing
     int os_error;
 };
 
@@ -147,6 +148,14 @@ bool inject(traced& child, const fault& planned) {
     return true;
 }
 
+std::size_t count_of(std::span<const seen_call> seen, long number) {
+    return static_cast<std::size_t>(std::ranges::count(seen, number, &seen_call::number));
+}
+
+bool reaches(const std::vector<seen_call>& seen, const fault& planned) {
+    return count_of(seen, planned.call) == planned.occurrence;
+}
+
 // Runs the scenario in a fresh child, with one fault or none; returns the calls that act() made up to the fault.
 std::vector<seen_call> run_once(const entry& one, const fault* planned, report& told, int& status) {
     told = {};
@@ -160,8 +169,7 @@ std::vector<seen_call> run_once(const entry& one, const fault* planned, report& 
     while (alive && !child.at_mark()) {
         const auto registers = child.registers();
         calls.push_back({static_cast<long>(registers.orig_rax), static_cast<long>(registers.rsi)});
-        const bool here = planned != nullptr && calls.size() == planned->site + 1;
-        if (here && calls.back().number != planned->call) break;
+        const bool here = planned != nullptr && reaches(calls, *planned);
         alive = here ? inject(child, *planned) : child.go(PTRACE_SYSCALL);
         if (here) break;
         alive = alive && child.go(PTRACE_SYSCALL);
@@ -172,13 +180,9 @@ std::vector<seen_call> run_once(const entry& one, const fault* planned, report& 
     return calls;
 }
 
-bool reaches(const std::vector<seen_call>& seen, const fault& planned) {
-    return seen.size() > planned.site && seen[planned.site].number == planned.call;
-}
-
 std::string in_words(const fault& planned) {
-    return std::string{name_of_call(planned.call)} + " (call " + std::to_string(planned.site + 1) + ") fails with " +
-           std::string{kith::errno_name(planned.os_error)};
+    return std::string{name_of_call(planned.call)} + " (number " + std::to_string(planned.occurrence) +
+           ") fails with " + std::string{kith::errno_name(planned.os_error)};
 }
 
 std::string in_words(const report& told) {
@@ -194,6 +198,8 @@ const std::vector<allowance> everywhere{
     {SYS_futex, ETIMEDOUT, {}, "the clock decides when the time is up"},
     {SYS_openat, EINTR, kith::errc::stopped, "only FIFOs keep open waiting"},
     {SYS_fallocate, EOPNOTSUPP, {}, "posix_fallocate writes instead"},
+    {SYS_fallocate, ENOSYS, {}, "posix_fallocate writes instead"},
+    {SYS_openat, EISDIR, kith::errc::wrong_kind, "shm_open says it so", EINVAL},
     {SYS_prlimit64, any_error, {}, "an unknown limit is none"},
     {SYS_getrandom, ENOSYS, {}, "the C library has another source"},
     {SYS_madvise, EINVAL, {}, "older kernel: pages are touched instead"},
@@ -313,7 +319,7 @@ findings explore(const entry& one) {
         }
         ++all.sites;
         for (const int os_error : *errnos) {
-            const fault planned{site, call, os_error};
+            const fault planned{call, count_of(std::span{calls}.first(site + 1), call), os_error};
             // What another process does meanwhile can change which calls are needed.
             std::vector<seen_call> seen;
             for (int attempt = 0; attempt < most_attempts && !reaches(seen, planned); ++attempt)

@@ -130,7 +130,9 @@ const listed<other_process> pidfd_in_use{
 class program : public scenario {
 public:
     kith::result<void> act() override {
-        FAULT_MAKE(child, spawn("/bin/true", {}));
+        // Long enough to be waited for.
+        constexpr std::string_view arguments[]{"0.02"};
+        FAULT_MAKE(child, spawn("sleep", arguments));
         FAULT_TRY(child->wait(soon()));
         return {};
     }

@@ -132,16 +132,16 @@ private:
 };
 const listed<unix_take_over> take_over{
     "unix_take_over",
-    {{SYS_flock, EAGAIN, errc::exists, "held by another listener: bind is refused with EADDRINUSE"},
+    {{SYS_flock, EAGAIN, errc::exists, "held by another listener: bind is refused with EADDRINUSE", EADDRINUSE},
      {SYS_flock, EINTR, {}, "tried again"},
      {SYS_newfstatat, ENOENT, {}, "the lock file, or the stale path, went meanwhile: looked at again"},
-     {SYS_newfstatat, ENOENT, errc::exists, "the stale path was said to be gone, and is not"},
+     {SYS_newfstatat, ENOENT, errc::exists, "the stale path was said to be gone, and is not", EADDRINUSE},
      {SYS_newfstatat, any_error, {}, "at closing: what cannot be recognised as our own stays"},
      {SYS_bind, EADDRINUSE, {}, "a stale path, as it seems: removed"},
-     {SYS_connect, any_error, errc::exists, "only ECONNREFUSED proves that nobody has the socket"},
+     {SYS_connect, any_error, errc::exists, "only ECONNREFUSED proves that nobody has the socket", EADDRINUSE},
      {SYS_connect, ECONNREFUSED, {}, "nobody has the socket: taken over"},
      {SYS_unlink, ENOENT, {}, "at closing: removed by somebody else"},
-     {SYS_unlink, ENOENT, errc::exists, "the stale path was said to be gone, and is not"},
+     {SYS_unlink, ENOENT, errc::exists, "the stale path was said to be gone, and is not", EADDRINUSE},
      {SYS_unlink, any_error, {}, "at closing: the path stays"}}};
 
 // Datagrams, to the connected receiver and to anyone.
