@@ -66,7 +66,7 @@ const std::map<long, row>& table() {
         ROW(access, EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EROFS),
         ROW(mkdirat, EACCES, EBADF, EDQUOT, EEXIST, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EPERM,
             EROFS),
-        ROW(getrandom, EAGAIN, EINTR, EINVAL, ENOSYS),
+        ROW(getrandom, EAGAIN, EINTR, ENOSYS),
         ROW(mknod, EACCES, EDQUOT, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS),
         ROW(mknodat, EACCES, EBADF, EDQUOT, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EPERM,
             EROFS),
@@ -156,7 +156,6 @@ const std::map<long, row>& table() {
         ROW(rt_sigtimedwait, EAGAIN, EINTR, EINVAL),
         // Calls whose pages name no error that a program can meet.
         ROW(prlimit64, EINVAL, EPERM, ESRCH),
-        ROW(getrandom, EAGAIN, EINTR, ENOSYS),
         ROW(getpid, ),
         ROW(rt_sigprocmask, ),
         ROW(rt_sigaction, ),

@@ -80,8 +80,8 @@ const listed<sysv_sem_find> found_set{"sysv_sem_find",
                                       of_sets({{SYS_semget, ENOENT, {}, "removed in between: looked for again"},
                                                {SYS_semctl, EINVAL, {}, "removed in between: looked for again"},
                                                {SYS_semctl, EIDRM, {}, "removed in between: looked for again"},
-                                               {SYS_semctl, EINVAL, errc::not_found, "removed in between"},
-                                               {SYS_semctl, EIDRM, errc::not_found, "removed in between"}})};
+                                               {SYS_semctl, EINVAL, errc::not_found, "removed in between", ENOENT},
+                                               {SYS_semctl, EIDRM, errc::not_found, "removed in between", ENOENT}})};
 
 // A wait that ends at its deadline.
 class sysv_sem_wait : public scenario {
@@ -133,7 +133,7 @@ const listed<posix_sem_use> use_of_named{
      {SYS_mmap, EINVAL, errc::wrong_size, "what has that name is no semaphore"},
      {SYS_newfstatat, any_error, {}, "the size cannot be asked: taken as it is"},
      {SYS_munmap, any_error, {}, "sem_close has nobody to tell"},
-     {SYS_unlink, EPERM, errc::not_permitted, "glibc makes it EACCES, as POSIX has it"}}};
+     {SYS_unlink, EPERM, errc::not_permitted, "glibc makes it EACCES, as POSIX has it", EACCES}}};
 
 // A wait that ends at its deadline; glibc asks for nothing but futexes.
 class posix_sem_wait : public scenario {
