@@ -1,4 +1,5 @@
 // posix-shm: - POSIX shared memory objects.
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <cerrno>
 
@@ -13,10 +14,10 @@ using kith::sys::posix_shm;
 // How long one that is smaller than asked for may still be growing.
 constexpr std::chrono::milliseconds creator_patience{250};
 
-failure explained(const kith::error& error) {
+failure explained(const kith::error& error, const kith::address& where) {
     if (error.code() == kith::errc::timed_out || error.code() == kith::errc::would_block)
         return failure{error, "it has no size yet: its creator has not finished, or died"}.suggest(
-            "kith rm ADDR   removes it, if its creator is gone");
+            fmt::format("kith rm {}   removes it, if its creator is gone", where.text()));
     if (error.code() == kith::errc::limit_reached && error.os_error() == EFBIG)
         return failure{error, "it would be larger than files of this process may be"}.suggest(
             "ulimit -f N   raises RLIMIT_FSIZE in this shell");
@@ -48,7 +49,7 @@ public:
         if (shm.error().code() == kith::errc::wrong_size)
             if (const auto found = as_it_is(where))
                 return std::unexpected{other_size(shm.error(), found->size().value_or(0), size, where)};
-        return std::unexpected{explained(shm.error())};
+        return std::unexpected{explained(shm.error(), where)};
     }
 
     outcome<void> remove(const kith::address& where) override {
@@ -85,7 +86,7 @@ private:
 
 outcome<posix_shm> posix_shm_at(const kith::address& where, memory_access access, const kith::wait_policy& wait) {
     auto shm = posix_shm::open(where.name(), {.access = access}, wait);
-    if (!shm) return std::unexpected{explained(shm.error())};
+    if (!shm) return std::unexpected{explained(shm.error(), where)};
     return std::move(*shm);
 }
 
