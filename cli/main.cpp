@@ -14,6 +14,7 @@
 #include "complete.hpp"
 #include "help.hpp"
 #include "session.hpp"
+#include "tour/peer.hpp"
 #include "verbs/verbs.hpp"
 
 namespace {
@@ -82,6 +83,7 @@ int print_man_page(session& s, const CLI::App& app, const std::vector<std::strin
 }
 
 int run(int argc, char** argv) {
+    if (argc > 1 && argv[1] == tour::peer_word) return tour::run_peer({argv + 2, argv + argc});
     session s;
     CLI::App app{"every way two processes can talk", "kith"};
     add_app_options(app, s);

@@ -39,7 +39,7 @@ public:
             std::to_string(std::string_view{role_} == "sender" ? options_.increments / 2
                                                                : options_.increments - options_.increments / 2);
         const auto parent = std::to_string(::getpid());
-        const std::array<std::string_view, 7> words{"__tour-peer", what_.name, role_, where, repeats, share, parent};
+        const std::array<std::string_view, 7> words{peer_word, what_.name, role_, where, repeats, share, parent};
         auto started =
             sys::spawn("/proc/self/exe", words, {.search_path = false, .keep_others = false, .descriptors = numbers});
         if (!started) return pass_on(started);

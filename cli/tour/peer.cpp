@@ -5,9 +5,10 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <utility>
 
 #include "exit.hpp"
 #include "tour/row.hpp"
@@ -90,14 +91,15 @@ void peer::report_failure(const failure& why) {
     report("failed " + text);
 }
 
-int run_peer(const std::string& row_name, const std::string& role, const std::string& parent, peer::options given) {
-    const auto* what = find_row(row_name);
-    pid_t expected = 0;
-    std::from_chars(parent.data(), parent.data() + parent.size(), expected);
+int run_peer(const std::vector<std::string>& words) {
+    if (words.size() != 6) return exit_misused;
+    const auto* what = find_row(words[0]);
+    const auto& role = words[1];
+    const auto number = [&](std::size_t at) { return std::strtoull(words[at].c_str(), nullptr, 10); };
     // Whatever happens to the conductor, no peer is left behind.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (what == nullptr || ::getppid() != expected) return exit_misused;
-    peer self{std::move(given)};
+    if (what == nullptr || std::cmp_not_equal(::getppid(), number(5))) return exit_misused;
+    peer self{{.where = words[2], .repeats = number(3), .increments = number(4)}};
     outcome<void> done;
     if (role == "sender") {
         done = self.open_input();

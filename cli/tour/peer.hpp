@@ -4,6 +4,8 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <kith/bytes.hpp>
 #include <kith/fd.hpp>
@@ -72,7 +74,10 @@ private:
     std::int64_t started_ns_ = 0;
 };
 
-/// The hidden verb `kith __tour-peer ROW receiver|sender WHERE REPEATS INCREMENTS PARENT`.
-int run_peer(const std::string& row_name, const std::string& role, const std::string& parent, peer::options given);
+/// The word that makes `kith` one of these processes: `kith __tour-peer ROW receiver|sender WHERE REPEATS INCREMENTS
+/// PARENT`. Not for users; main() sees it before the parser does.
+inline constexpr std::string_view peer_word = "__tour-peer";
+/// `words` are those behind it. Returns the exit status.
+int run_peer(const std::vector<std::string>& words);
 
 }  // namespace kith_cli::tour

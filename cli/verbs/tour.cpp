@@ -6,7 +6,6 @@
 
 #include "messages.hpp"
 #include "options.hpp"
-#include "tour/peer.hpp"
 #include "tour/table.hpp"
 #include "verbs/verbs.hpp"
 
@@ -105,24 +104,6 @@ int run_tour(session& s, const tour_options& given) {
     return std::ranges::all_of(results, &tour::row_result::ok) ? exit_done : exit_failed;
 }
 
-// What the tour starts, twice for each row. Not for users.
-void add_tour_peer(CLI::App& app, session& s) {
-    struct peer_words {
-        std::string row, role, parent;
-        tour::peer::options given;
-    };
-    const auto words = std::make_shared<peer_words>();
-    auto& verb = add_verb(app, s, "__tour-peer", "one of the two processes of a row of the tour",
-                          [words] { return tour::run_peer(words->row, words->role, words->parent, words->given); });
-    verb.group("");
-    verb.add_option("ROW", words->row, "the row")->required();
-    verb.add_option("ROLE", words->role, "receiver or sender")->required();
-    verb.add_option("WHERE", words->given.where, "what the stage says")->required();
-    verb.add_option("REPEATS", words->given.repeats, "how often the input is sent")->required();
-    verb.add_option("INCREMENTS", words->given.increments, "how often to count")->required();
-    verb.add_option("PARENT", words->parent, "the pid of the tour")->required();
-}
-
 }  // namespace
 
 void add_tour(CLI::App& app, session& s) {
@@ -134,7 +115,6 @@ void add_tour(CLI::App& app, session& s) {
     verb.add_option("--only", given->only, "only these rows, separated by commas")->type_name("ROWS");
     verb.add_flag("--once", given->once, "move the input once, do not repeat it to 64 MiB; count to 20000 only");
     add_duration(verb, "--timeout", given->deadline_ns, "how long one row may take; 60s if left out");
-    add_tour_peer(app, s);
 }
 
 }  // namespace kith_cli
