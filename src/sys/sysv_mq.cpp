@@ -27,13 +27,13 @@ bool is_gone(int id) noexcept {
     return ::msgctl(id, IPC_STAT, &state) != 0 && (errno == EINVAL || errno == EIDRM);
 }
 
-std::unexpected<error> send_failure(int id, int os_error) noexcept {
+[[gnu::cold]] std::unexpected<error> send_failure(int id, int os_error) noexcept {
     if (os_error == EINVAL)
         return fail(is_gone(id) ? errc::removed : errc::too_long, "msgsnd", EINVAL, object_ref::sysv_id(id));
     return detail::fail_os("msgsnd", os_error, object_ref::sysv_id(id));
 }
 
-std::unexpected<error> receive_failure(int id, int os_error) noexcept {
+[[gnu::cold]] std::unexpected<error> receive_failure(int id, int os_error) noexcept {
     const auto object = object_ref::sysv_id(id);
     switch (os_error) {
     case ENOMSG: return fail(errc::would_block, "msgrcv", ENOMSG, object);
@@ -44,7 +44,8 @@ std::unexpected<error> receive_failure(int id, int os_error) noexcept {
 }
 
 // The queue had no room: waits for it, unless the message can never fit.
-result<void> send_when_there_is_room(int id, const void* message, std::size_t size, const wait_policy& wait) noexcept {
+[[gnu::noinline]] result<void> send_when_there_is_room(int id, const void* message, std::size_t size,
+                                                       const wait_policy& wait) noexcept {
     const auto object = object_ref::sysv_id(id);
     detail::backoff pauses{wait, "msgsnd", object};
     for (;;) {
@@ -92,7 +93,8 @@ struct receive_request {
     }
 };
 
-result<received_message> receive_later(int id, const receive_request& request, const wait_policy& wait) noexcept {
+[[gnu::noinline]] result<received_message> receive_later(int id, const receive_request& request,
+                                                         const wait_policy& wait) noexcept {
     detail::backoff pauses{wait, "msgrcv", object_ref::sysv_id(id)};
     for (;;) {
         if (auto paused = pauses.pause(ENOMSG); !paused) return fail(paused.error());
@@ -132,7 +134,7 @@ result<received_message> through_a_copy(int id, byte_span body, message_selector
     return got;
 }
 
-std::unexpected<error> no_memory_for(const char* operation, int id) noexcept {
+[[gnu::cold]] std::unexpected<error> no_memory_for(const char* operation, int id) noexcept {
     return fail(errc::invalid, operation, 0, object_ref::sysv_id(id));
 }
 
