@@ -112,7 +112,8 @@ private:
         // Away from the terminal's signals, and holding nobody's pipes open.
         ::setsid();
         const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (const int fd : {0, 1, 2}) ::dup2(nothing, fd);
+        if (nothing >= 0)
+            for (const int fd : {0, 1, 2}) ::dup2(nothing, fd);
         const auto read_pid = [from](pid_t& pid) {
             ssize_t n = 0;
             while ((n = ::read(from, &pid, sizeof pid)) < 0 && errno == EINTR) {
@@ -159,6 +160,7 @@ int status_of_command(pid_t pid, const held_signals& signals) {
 
 int become_command(session& s) {
     std::vector<char*> argv;
+    argv.reserve(s.command.size() + 1);
     for (const auto& word : s.command) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     std::signal(SIGPIPE, SIG_DFL);  // kith ignores it, and exec would hand that on

@@ -14,8 +14,9 @@ std::expected<sem_operation, std::string> read_step(std::string_view text) {
         return std::unexpected{fmt::format("'{}' is not NUMBER:DELTA[u][n]: {}", text, why)};
     };
     sem_operation step;
-    const char* const end = text.data() + text.size();
-    const auto number = std::from_chars(text.data(), end, step.number);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    const auto number = std::from_chars(begin, end, step.number);
     if (number.ec != std::errc{}) return wrong("the number of a semaphore is 0 to 65535");
     const char* at = number.ptr;
     if (at == end || *at != ':') return wrong("a colon is missing after the number");

@@ -46,17 +46,17 @@ int work(const sysv_sem& set, int worker) {
 // Starts the workers, waits for them and returns how many were killed; nothing if one failed.
 std::optional<int> run_workers(const sysv_sem& set) {
     const auto id = std::to_string(set.native_id());
-    std::array<std::optional<child_process>, needs.size()> workers;
+    std::array<child_process, needs.size()> workers;
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const auto number = std::to_string(i + 1);
         const std::array<std::string_view, 2> arguments{id, number};
         auto started = spawn("/proc/self/exe", arguments);
         if (!started) return complain(started.error()), std::nullopt;
-        workers.at(i).emplace(std::move(*started));
+        workers.at(i) = std::move(*started);
     }
     int killed = 0;
     for (auto& worker : workers) {
-        const auto ended = worker->wait();
+        const auto ended = worker.wait();
         if (!ended) return complain(ended.error()), std::nullopt;
         if (ended->as_shell() == 128 + SIGKILL)
             ++killed;
