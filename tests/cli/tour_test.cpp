@@ -16,6 +16,7 @@
 #include <set>
 
 #include "support/child.hpp"
+#include "support/net.hpp"
 #include "support/paths.hpp"
 #include "support/scope.hpp"
 
@@ -68,7 +69,7 @@ int in_an_empty_place(const std::function<int(const std::string& tmpdir)>& body)
         if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
         if (::mount("none", "/dev/shm", "tmpfs", 0, nullptr) != 0) return 77;
         ::mount("none", "/dev/mqueue", "mqueue", 0, nullptr);
-        if (run({"ip", "link", "set", "lo", "up"}).status != 0) return 77;
+        if (!bring_loopback_up()) return 77;
         ::setenv("TMPDIR", dir.dir().c_str(), 1);
         return body(dir.dir());
     });
