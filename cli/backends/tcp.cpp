@@ -45,7 +45,7 @@ kith::address real_address(const tcp_listener& listener, const kith::address& as
 
 class tcp_acceptor final : public acceptor {
 public:
-    tcp_acceptor(tcp_listener listener, kith::address where)
+    tcp_acceptor(tcp_listener listener, const kith::address& where)
         : listener_{std::move(listener)}, where_{real_address(listener_, where)} {}
     [[nodiscard]] kith::address where() const override { return where_; }
     outcome<std::unique_ptr<duplex>> accept(const kith::wait_policy& wait) override {
@@ -62,7 +62,7 @@ private:
 
 class tcp_server final : public server {
 public:
-    tcp_server(tcp_listener listener, kith::address where)
+    tcp_server(tcp_listener listener, const kith::address& where)
         : listener_{std::move(listener)}, where_{real_address(listener_, where)} {}
     [[nodiscard]] kith::address where() const override { return where_; }
     outcome<std::unique_ptr<exchange>> next(const kith::wait_policy& wait) override {

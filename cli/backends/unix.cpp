@@ -87,9 +87,9 @@ outcome<message> receive_message(auto& socket, const receive_options& options, c
     got.body.resize(seen->size);
     got.truncated = seen->truncated;
     if (seen->truncated) got.full_size = seen->real_size;
-    if (seen->credentials) {
-        got.pid = seen->credentials->pid;
-        got.uid = seen->credentials->uid;
+    if (const auto& sender = seen->credentials) {
+        got.pid = sender->pid;
+        got.uid = sender->uid;
     }
     if (seen->from.what() == kith::sys::unix_name::kind::path) {
         if (const auto from = kith::address::of_unix_path(seen->from.text(), kind::datagram)) got.from = from->text();

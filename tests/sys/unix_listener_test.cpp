@@ -179,6 +179,28 @@ TEST(sys_unix, unix_U1_of_many_that_take_over_at_once_exactly_one_gets_the_path)
     EXPECT_FALSE(exists(dir.path("s.kith-lock")));
 }
 
+// Each round removes the lock file that the others may have opened and not locked yet.
+TEST(sys_unix, unix_U1_the_lock_that_a_listener_holds_is_always_the_file_beside_its_path) {
+    const temp_dir dir;
+    const auto name = *unix_name::path(dir.path("s"));
+    std::vector<child> rivals;
+    for (int i = 0; i < 3; ++i)
+        rivals.emplace_back([&] {
+            for (int round = 0; round < 150; ++round) {
+                auto listener = listen_unix_stream(name, taking_over);
+                if (!listener) {
+                    CHILD_CHECK(listener.error().code() == errc::exists);
+                    continue;
+                }
+                const owned_fd beside{::open(dir.path("s.kith-lock").c_str(), O_RDONLY | O_CLOEXEC)};
+                CHILD_CHECK(beside.valid() && ::flock(beside.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK);
+                CHILD_CHECK(connect_unix_stream(name));
+            }
+            return 0;
+        });
+    for (auto& one : rivals) EXPECT_EQ(one.wait(), 0);
+}
+
 TEST(sys_unix, unix_U1_an_orderly_close_removes_path_and_lock) {
     const temp_dir dir;
     const auto name = *unix_name::path(dir.path("s"));

@@ -437,6 +437,7 @@ TEST(sys_unix, unix_trap09_a_write_to_a_peer_that_is_gone_raises_no_signal) {
     pair.second.close();
     packets.second.close();
     EXPECT_TRUE(fails_with(pair.first.write_some(bytes_of("x")), errc::peer_gone, EPIPE));
+    EXPECT_TRUE(fails_with(pair.first.send(bytes_of("x"), {}), errc::peer_gone, EPIPE));
     EXPECT_TRUE(fails_with(packets.first.send(bytes_of("x")), errc::peer_gone, EPIPE));
     sigset_t pending;
     ::sigpending(&pending);
