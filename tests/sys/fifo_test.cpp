@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -784,9 +785,14 @@ TEST(sys_fifo, fifo_G6_a_signal_that_was_pending_before_stays) {
 TEST(sys_fifo, fifo_G8_a_fifo_belongs_to_the_mount_namespace_and_works_across_the_other_ones) {
     const fifo_at fifo;
     auto reader = fifo.reader_at_once();
-    const int status = in_namespaces(CLONE_NEWIPC | CLONE_NEWNET, [&] {
+    const int status = in_namespaces(CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS, [&] {
         auto writer = open_fifo_writer(fifo.path(), deadline::immediate());
         CHILD_CHECK(writer && writer->write_some(kith::bytes_of("x")));
+        // Another file system over the directory, in this mount namespace only: the name is gone here.
+        CHILD_CHECK(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        CHILD_CHECK(::mount("none", fifo.dir().dir().c_str(), "tmpfs", 0, nullptr) == 0);
+        const auto hidden = open_fifo_writer(fifo.path(), deadline::immediate());
+        CHILD_CHECK(!hidden && hidden.error().code() == errc::not_found);
         return 0;
     });
     if (status == 77) GTEST_SKIP() << "no namespaces here";
