@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
     auto region = kith::compose::open_sysv_region(key, {.size = board_lines * board_line_bytes});
     if (!region) return complain(region.error());
 
+    // [post]
     auto change = region->change(kith::deadline::in(10s));
     if (!change) return complain(change.error());
     const auto line = line_of(change->bytes(), number);
@@ -38,5 +39,6 @@ int main(int argc, char** argv) {
     // After the commit, so that who is told finds the text. Killed in between, the text is there and nobody is told.
     if (const auto told = changes->send(1, std::as_bytes(std::span{&number, 1}), kith::deadline::in(10s)); !told)
         return complain(told.error());
+    // [/post]
     return 0;
 }

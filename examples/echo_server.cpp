@@ -22,6 +22,7 @@ static int report(const kith::error& failure) {
     return 1;
 }
 
+// [echo]
 // The same for every connected stream: UNIX and TCP differ only in how they are found.
 static void echo(stream_socket& client) {
     std::array<std::byte, 65536> buffer;
@@ -39,6 +40,7 @@ static void echo(stream_socket& client) {
         }
     }
 }
+// [/echo]
 
 template <class Listener>
 static int serve(Listener& listener, long clients) {

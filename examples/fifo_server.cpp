@@ -41,9 +41,11 @@ int main(int argc, char** argv) {
         }
         const auto reply = std::to_string(next) + " to " + std::to_string(next + count - 1);
         next += count;
+        // [reply]
         // A client that was killed in between, or does not read, must not hold the server up.
         if (auto sent = server->reply(request->from, kith::bytes_of(reply), kith::deadline::in(5s)); !sent)
             std::fprintf(stderr, "fifo_server: %s\n", kith::describe(sent.error()).c_str());
+        // [/reply]
     }
     return 0;
 }

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     if (!region) return complain(region.error());
 
     for (long left = std::strtol(argv[2], nullptr, 10); left > 0; --left) {
+        // [change]
         auto change = region->change();
         if (!change) return complain(change.error());
         auto now = load(change->bytes());
@@ -51,6 +52,7 @@ int main(int argc, char** argv) {
         const counter next{now.first + 1, now.second + 1};
         std::memcpy(change->bytes().data(), &next, sizeof next);
         if (const auto done = change->commit(); !done) return complain(done.error());
+        // [/change]
     }
 
     const auto look = region->read();

@@ -40,11 +40,13 @@ static int take(const unix_name& at) {
     const auto who = peer_of(*giver);
     if (!who) return report(who.error());
 
+    // [take]
     std::array<std::byte, 4096> name;
     std::array<kith::owned_fd, 1> file;  // more than one is closed and counted, never leaked
     const auto got = giver->receive(name, file, kith::deadline::in(10s));
     if (!got) return report(got.error());
     if (got->descriptors != 1) return std::fprintf(stderr, "pass_descriptor: no file came\n"), 1;
+    // [/take]
     std::fprintf(stderr, "%.*s from process %d\n", static_cast<int>(got->size), kith::text_of(name).data(),
                  static_cast<int>(who->pid));
 

@@ -20,6 +20,7 @@ int main() {
     if (!to_child) return report(to_child.error());
     if (!from_child) return report(from_child.error());
 
+    // [spawn]
     const std::array ends{kith::sys::descriptor_for_child{to_child->reader.native(), 0},
                           kith::sys::descriptor_for_child{from_child->writer.native(), 1}};
     auto child = kith::sys::spawn("sort", {}, {.descriptors = ends});
@@ -31,6 +32,7 @@ int main() {
     if (auto sent = to_child->writer.write_full(kith::bytes_of("pipe\nfifo\nqueue\nsocket\nmemory\n"), done); !sent)
         return report(sent.error());
     to_child->writer.close();  // the end of sort's input
+    // [/spawn]
 
     for (std::array<std::byte, 4096> buffer;;) {
         const auto got = from_child->reader.read_some(buffer);

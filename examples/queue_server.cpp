@@ -29,10 +29,12 @@ int main(int argc, char** argv) {
     if (queue->drained() != 0)
         std::fprintf(stderr, "dropped %llu old messages\n", static_cast<unsigned long long>(queue->drained()));
 
+    // [types]
     message_buffer<8192> message;  // received into and sent from without a copy
     for (int left = std::atoi(argv[2]); left > 0; --left) {
         const auto got = queue->receive(message.space(), message_selector::of_type(1));
         if (!got) return complain(got.error());
+        // [/types]
         const std::string text{kith::text_of({message.body, got->size})};
         const auto space = text.find(' ');
         const long reply_type = std::atol(text.c_str());

@@ -35,11 +35,13 @@ int work(const sysv_sem& set, int worker) {
     if (auto here = set.wait(gate); !here) return complain(here.error());
     if (auto all_here = set.wait_for_zero(gate); !all_here) return complain(all_here.error());
 
+    // [work]
     if (auto taken = set.wait(places, need, sem_undo::at_exit); !taken) return complain(taken.error());
     std::printf("worker %d has %d of %d places\n", worker, need, count_of_places);
     std::fflush(stdout);
     if (worker == the_one_that_dies) std::raise(SIGKILL);
     if (auto given = set.post(places, need, sem_undo::at_exit); !given) return complain(given.error());
+    // [/work]
     return 0;
 }
 

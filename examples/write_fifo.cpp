@@ -20,8 +20,10 @@ int main(int argc, char** argv) {
 
     if (auto made = kith::sys::create_fifo(argv[1], 0600, kith::sys::creation::create_or_open); !made)
         return report(made.error());
+    // [write]
     auto fifo = kith::sys::open_fifo_writer(argv[1], kith::deadline::in(60s));
     if (!fifo) return report(fifo.error());
+    // [/write]
 
     auto input = kith::duplicate(kith::borrowed_fd{STDIN_FILENO});
     if (!input) return report(input.error());
