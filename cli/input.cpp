@@ -23,7 +23,12 @@ outcome<input> input::from(std::optional<std::string> text, const std::optional<
     }
     made.name_ = *file;
     kith::owned_fd fd{::open(file->c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
-    if (!fd.valid()) return std::unexpected{os_failure("open", errno, kith::object_ref::name(*file))};
+    if (!fd.valid()) {
+        auto why = os_failure("open", errno, kith::object_ref::name(*file));
+        if (why.cause.code() == kith::errc::not_found) why.reason = "there is no such file";
+        if (why.cause.code() == kith::errc::not_permitted) why.reason = "you may not read this file";
+        return std::unexpected{std::move(why)};
+    }
     auto adopted = kith::io_fd::adopt(std::move(fd));
     if (!adopted) return pass_on(adopted);
     made.file_.emplace(std::move(*adopted));

@@ -121,7 +121,9 @@ int session::print(const facts& what) {
 bool session::write(kith::byte_view body) {
     const auto done = write_stdout(body, patient());
     if (done) return true;
-    fail("write to", "standard output", done.error());
+    auto why = done.error();
+    if (why.cause.code() == kith::errc::peer_gone) why.reason = "nobody reads it any more";
+    fail("write to", "standard output", why);
     return false;
 }
 

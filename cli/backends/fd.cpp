@@ -108,6 +108,8 @@ public:
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
         if (options.which.how != selection::rule::any)
             return option_refused(fd_backend(), "--type", "bytes and datagrams have no type");
+        if (options.peek.value_or(0) > 0)
+            return option_refused(fd_backend(), "--peek=INDEX", "of a socket only the first message can be looked at");
         message got;
         got.body.resize(options.max_size != 0 ? options.max_size : usual_message);
         if (!is_stream()) return receive_packet(std::move(got), options, wait);
