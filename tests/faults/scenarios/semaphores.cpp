@@ -81,7 +81,8 @@ const listed<sysv_sem_find> found_set{"sysv_sem_find",
                                                {SYS_semctl, EINVAL, {}, "removed in between: looked for again"},
                                                {SYS_semctl, EIDRM, {}, "removed in between: looked for again"},
                                                {SYS_semctl, EINVAL, errc::not_found, "removed in between", ENOENT},
-                                               {SYS_semctl, EIDRM, errc::not_found, "removed in between", ENOENT}})};
+                                               {SYS_semctl, EIDRM, errc::not_found, "removed in between", ENOENT},
+                                               {SYS_semctl, EINVAL, errc::not_found, "no set in that slot"}})};
 
 // A wait that ends at its deadline.
 class sysv_sem_wait : public scenario {
