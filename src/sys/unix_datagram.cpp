@@ -12,8 +12,8 @@ namespace kith::inline KITH_ABI::sys {
 unix_datagram& unix_datagram::operator=(unix_datagram&& other) noexcept {
     if (this != &other) {
         close();
-        socket_base::operator=(std::move(other));
         claim_ = std::move(other.claim_);
+        socket_base::operator=(std::move(other));
     }
     return *this;
 }

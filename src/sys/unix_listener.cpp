@@ -11,8 +11,8 @@ namespace kith::inline KITH_ABI::sys {
 unix_listener& unix_listener::operator=(unix_listener&& other) noexcept {
     if (this != &other) {
         close();
-        socket_base::operator=(std::move(other));
         claim_ = std::move(other.claim_);
+        socket_base::operator=(std::move(other));
     }
     return *this;
 }

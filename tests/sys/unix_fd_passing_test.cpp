@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <array>
 #include <atomic>
@@ -18,6 +19,7 @@
 #include "base/uapi.hpp"
 #include "support/child.hpp"
 #include "support/scope.hpp"
+#include "support/seccomp.hpp"
 #include "sys/control_message.hpp"
 
 namespace {
@@ -353,6 +355,32 @@ TEST(sys_unix, unix_U13_a_pidfd_of_the_sender_comes_with_each_message) {
     EXPECT_TRUE(got.sender_pidfd.valid());
     EXPECT_EQ(got.descriptors, 1u);  // the pidfd is not among them
     EXPECT_NE(::fcntl(got.sender_pidfd.get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST(sys_unix, unix_U12_U13_what_a_kernel_does_not_have_is_unsupported) {
+    child older{[] {
+        auto pair = open_unix_stream_pair();
+        CHILD_CHECK(pair);
+        const auto lacking = [](long call, std::uint32_t name) {
+            return denied_call{.number = call, .os_error = ENOPROTOOPT, .argument = 2, .mask = ~0U, .value = name};
+        };
+        if (!deny({lacking(SYS_getsockopt, SO_PEERPIDFD), lacking(SYS_setsockopt, SO_PASSPIDFD),
+                   lacking(SYS_setsockopt, SO_PASSRIGHTS), lacking(SYS_getsockopt, SO_PEERGROUPS)}))
+            return 77;
+        const auto unsupported = [](const auto& outcome) {
+            return !outcome && outcome.error().code() == errc::unsupported && outcome.error().os_error() == ENOPROTOOPT;
+        };
+        CHILD_CHECK(unsupported(peer_pidfd(pair->first)));
+        CHILD_CHECK(unsupported(set_receive_pidfd(pair->first, true)));
+        CHILD_CHECK(unsupported(set_receive_descriptors(pair->first, false)));
+        std::array<gid_t, 4> groups{};
+        CHILD_CHECK(unsupported(peer_groups(pair->first, groups)));
+        CHILD_CHECK(peer_of(pair->first) && set_receive_credentials(pair->first, true));  // as old as the sockets
+        return 0;
+    }};
+    const int status = older.wait();
+    if (status == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(status, 0);
 }
 
 TEST(sys_unix, unix_U13_everything_at_once_fits) {
