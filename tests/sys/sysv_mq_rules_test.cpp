@@ -328,7 +328,7 @@ TEST(sys_sysv_mq, sysv_mq_trap10_a_truncated_message_is_not_taken_for_a_whole_on
     EXPECT_TRUE(queue.receive_cutting(body)->cut);
 }
 
-TEST(sys_sysv_mq, sysv_mq_trap13_a_key_of_another_namespace_is_not_found_and_the_text_says_why) {
+TEST(sys_sysv_mq, sysv_mq_G8_trap13_a_key_of_another_namespace_is_not_found_and_the_text_says_why) {
     const auto key = unique_key();
     const scoped_sysv_mq queue{key, {}};
     const int status = in_namespaces(CLONE_NEWIPC, [&] {
