@@ -1,6 +1,7 @@
 // queues - System V and POSIX queues that are gone when the test is over, however it ends.
 #pragma once
 #include <mqueue.h>
+#include <sched.h>
 #include <sys/msg.h>
 #include <unistd.h>
 #include <atomic>
@@ -13,6 +14,10 @@
 #include "support/scope.hpp"
 
 namespace kith_test {
+
+/// Gives this process, where it may, an IPC namespace of its own before its first queue: even a test that is killed
+/// then leaves no queue behind, and no other test shares the limits on their number.
+inline void use_own_queues() { [[maybe_unused]] static const int once = is_root() ? ::unshare(CLONE_NEWIPC) : 0; }
 
 /// Removes the System V queue with this id, if it still exists.
 class sysv_mq_guard {
@@ -36,6 +41,7 @@ public:
 
 private:
     static sysv_mq made(kith::sys::sysv_key key, kith::sys::sysv_mq_options options) {
+        use_own_queues();
         options.create = kith::sys::creation::must_be_new;
         auto queue = open(key, options);
         EXPECT_TRUE(ok(queue));
@@ -46,6 +52,7 @@ private:
 
 /// A key that no other test uses: the pid (22 bits) and a counter.
 inline kith::sys::sysv_key unique_key() {
+    use_own_queues();
     static std::atomic<std::int32_t> counter{0};
     return kith::sys::sysv_key{0x40000000 | (::getpid() << 7) | (++counter & 0x7f)};
 }
@@ -53,8 +60,8 @@ inline kith::sys::sysv_key unique_key() {
 /// Unlinks the POSIX queue when it goes out of scope.
 class posix_mq_name {
 public:
-    posix_mq_name() : name_{std::string{"/"}.append(unique_name("mq"))} {}
-    explicit posix_mq_name(std::string name) : name_{std::move(name)} {}
+    posix_mq_name() : posix_mq_name{std::string{"/"}.append(unique_name("mq"))} {}
+    explicit posix_mq_name(std::string name) : name_{std::move(name)} { use_own_queues(); }
     ~posix_mq_name() { ::mq_unlink(name_.c_str()); }
     posix_mq_name(const posix_mq_name&) = delete;
     posix_mq_name& operator=(const posix_mq_name&) = delete;
