@@ -71,11 +71,12 @@ public:
         return true;
     }
 
-    std::string how_it_ended() {
-        const auto status = process_.wait(kith::deadline::in(std::chrono::seconds{1}));
+    /// Empty: as it should.
+    std::string how_it_ended(const kith::wait_policy& wait) {
+        const auto status = process_.wait(wait);
         if (!status) return "it ended its reports but not itself";
         if (status->signaled) return fmt::format("it was ended by signal {}", status->value);
-        return fmt::format("it ended with status {}", status->value);
+        return status->value == 0 ? "" : fmt::format("it ended with status {}", status->value);
     }
 
 private:
@@ -121,6 +122,11 @@ public:
         while (result_.why.empty() && !(receiver_.finished() && sender_.finished())) {
             if (auto looked = look(); !looked) return pass_on(looked);
         }
+        for (auto* one : {&receiver_, &sender_}) {
+            if (!result_.why.empty()) break;
+            if (const auto how = one->how_it_ended({until_, options_.stop}); !how.empty())
+                result_.why = fmt::format("the {}: {}", one->role(), how);
+        }
         if (result_.why.empty()) judge();
         return result_;
     }
@@ -158,8 +164,10 @@ private:
             else if (verb == "failed")
                 result_.why = fmt::format("the {}: {}", who.role(), rest);
         });
-        if (!more && !who.finished() && result_.why.empty())
-            result_.why = fmt::format("the {}: {}", who.role(), who.how_it_ended());
+        if (!more && !who.finished() && result_.why.empty()) {
+            const auto how = who.how_it_ended(kith::deadline::in(std::chrono::seconds{1}));
+            result_.why = fmt::format("the {}: {}", who.role(), how.empty() ? "it ended without a report" : how);
+        }
     }
 
     void start_sender(const std::string& where) {
