@@ -7,6 +7,7 @@
 #include <mqueue.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <array>
 #include <string>
@@ -29,7 +30,7 @@ struct queue {
     void bare_receive() { must_be(::mq_receive(id(), reinterpret_cast<char*>(buffer.data()), 64, nullptr) >= 0); }
 };
 
-const pair send{"posix_mq send 64 B and take it",
+const pair send{"posix_mq send 64 B, taken by the bare call",
                 [](benchmark::State& state) {
                     queue one;
                     each(state, [&] {
@@ -44,7 +45,7 @@ const pair send{"posix_mq send 64 B and take it",
                         one.bare_receive();
                     });
                 }};
-const pair receive{"posix_mq receive 64 B",
+const pair receive{"posix_mq receive 64 B, sent by the bare call",
                    [](benchmark::State& state) {
                        queue one;
                        each(state, [&] {
@@ -92,10 +93,12 @@ const pair wait_and_post{"posix_sem wait and post",
                              });
                          }};
 
-const pair map_memory{"memfd map and unmap a page",
+const pair map_memory{"memfd map (its size asked) and unmap",
                       [](benchmark::State& state) {
                           const auto fd = must(memfd::create("kith-bench", {.size = 4096}));
                           each(state, [&] {
+                              struct stat file{};
+                              must_be(::fstat(fd->native().get(), &file) == 0);
                               void* at =
                                   ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd->native().get(), 0);
                               ::munmap(at, 4096);

@@ -29,7 +29,7 @@ struct queue {
     void bare_receive() { must_be(::msgrcv(id(), &buffer, 64, 0, 0) >= 0); }
 };
 
-const pair send_in_place{"sysv_mq send 64 B in place and take it",
+const pair send_in_place{"sysv_mq send 64 B in place, taken by the bare call",
                          [](benchmark::State& state) {
                              queue one;
                              each(state, [&] {
@@ -44,7 +44,7 @@ const pair send_in_place{"sysv_mq send 64 B in place and take it",
                                  one.bare_receive();
                              });
                          }};
-const pair receive_in_place{"sysv_mq receive 64 B in place",
+const pair receive_in_place{"sysv_mq receive 64 B in place, sent by the bare call",
                             [](benchmark::State& state) {
                                 queue one;
                                 each(state, [&] {
