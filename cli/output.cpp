@@ -138,10 +138,10 @@ std::string facts_json(const facts& what) {
 }
 
 std::string message_text(const message& what, message_format format) {
-    const std::string body{kith::text_of(what.body)};
+    std::string body{kith::text_of(what.body)};
     switch (format) {
     case message_format::raw: return body;
-    case message_format::lines: return body + '\n';
+    case message_format::lines: body += '\n'; return body;
     case message_format::hex: {
         std::string out;
         for (const auto byte : what.body)
