@@ -71,9 +71,9 @@ TEST(interop_unix, unix_python_listens_on_an_abstract_name_of_any_bytes) {
                "c, _ = s.accept(); data = c.recv(100); c.sendall(data[::-1])",
                {[&] {
                    std::string hex;
-                   for (const unsigned char c : name) {
-                       hex += "0123456789abcdef"[c >> 4U];
-                       hex += "0123456789abcdef"[c & 15U];
+                   for (const auto b : kith::bytes_of(name)) {
+                       hex += "0123456789abcdef"[std::to_integer<unsigned>(b) >> 4U];
+                       hex += "0123456789abcdef"[std::to_integer<unsigned>(b) & 15U];
                    }
                    return hex;
                }()})};
