@@ -13,16 +13,25 @@ static_assert(pipe_atomic_bytes == PIPE_BUF);
 
 namespace {
 
-bool hung_up(int fd) noexcept {
+short state_of(int fd) noexcept {
     pollfd end{fd, POLLIN, 0};
-    return ::poll(&end, 1, 0) > 0 && (end.revents & POLLHUP) != 0;
+    return ::poll(&end, 1, 0) > 0 ? end.revents : short{0};
 }
 
-// Nobody has written yet: the same wait as for a writer that has nothing to say. poll(2) reports nothing until a
-// writer has written or has come and gone, so that waiting does not spin.
-ssize_t not_yet() noexcept {
-    errno = EAGAIN;
-    return -1;
+// A read of a FIFO, where 0 bytes are the end only if a writer has come and gone. If nobody has written yet it is the
+// same wait as for a writer that has nothing to say: poll(2) reports nothing until a writer has written or has come and
+// gone, so that waiting does not spin.
+ssize_t read_fifo(int fd, byte_span buffer) noexcept {
+    for (;;) {
+        const auto n = ::read(fd, buffer.data(), buffer.size());
+        if (n != 0) return n;
+        const short state = state_of(fd);
+        // A writer that came, wrote and left after the read: its bytes come before its end.
+        if ((state & POLLIN) != 0) continue;
+        if ((state & POLLHUP) != 0) return 0;
+        errno = EAGAIN;
+        return -1;
+    }
 }
 
 }  // namespace
@@ -30,8 +39,7 @@ ssize_t not_yet() noexcept {
 result<std::size_t> byte_reader::read_some(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
     return detail::transfer<detail::zero::is_the_end>(*this, POLLIN, wait, "read", [&](int fd) {
-        const auto n = ::read(fd, buffer.data(), buffer.size());
-        return n == 0 && end_rule_ == end_rule::hangup && !hung_up(fd) ? not_yet() : n;
+        return end_rule_ == end_rule::hangup ? read_fifo(fd, buffer) : ::read(fd, buffer.data(), buffer.size());
     });
 }
 
