@@ -44,14 +44,12 @@ ssize_t write_masked(int fd, const void* bytes, std::size_t size) noexcept {
     const sigset_t set = only_sigpipe();
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &set, &before);
-    if (sigismember(&before, SIGPIPE) == 1) return ::write(fd, bytes, size);  // the caller holds it back already
-
     const bool was_pending = sigpipe_pending();
     const auto n = ::write(fd, bytes, size);
     const int os_error = errno;
     // Ours, and only ours, is taken back: SIGPIPE from write is directed at this thread.
     if (n < 0 && os_error == EPIPE && !was_pending) consume_sigpipe();
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (sigismember(&before, SIGPIPE) == 0) pthread_sigmask(SIG_SETMASK, &before, nullptr);
     errno = os_error;
     return n;
 }
@@ -68,11 +66,11 @@ sigpipe_guard::sigpipe_guard() noexcept {
 }
 
 sigpipe_guard::~sigpipe_guard() {
-    if (--guards != 0 || !unblock_) return;
+    if (--guards != 0) return;
     const int saved = errno;
     if (!pending_before && sigpipe_pending()) consume_sigpipe();
     const sigset_t set = only_sigpipe();
-    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    if (unblock_) pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     errno = saved;
 }
 

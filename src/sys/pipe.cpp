@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <climits>
+#include <utility>
 
 #include "base/sigpipe.hpp"
 #include "base/transfer.hpp"
@@ -47,7 +48,13 @@ result<std::size_t> move_between(const io_fd& from, const io_fd& to, const wait_
                                  Move move) noexcept {
     // SPLICE_F_NONBLOCK does not hold SIGPIPE back.
     const sigpipe_guard quiet;
+    // SPLICE_F_NONBLOCK is for the pipe: what else there is waits as its own mode says.
+    bool wait_first = from.mode() == fd_mode::blocking || to.mode() == fd_mode::blocking;
     for (;;) {
+        if (std::exchange(wait_first, true)) {
+            if (auto ready = from.wait_for(POLLIN, wait, operation); !ready) return fail(ready.error());
+            if (auto ready = to.wait_for(POLLOUT, wait, operation); !ready) return fail(ready.error());
+        }
         const auto n = move();
         if (n > 0) return static_cast<std::size_t>(n);
         const int os_error = errno;
@@ -56,8 +63,6 @@ result<std::size_t> move_between(const io_fd& from, const io_fd& to, const wait_
         if (os_error != EAGAIN) return detail::fail_os(operation, os_error, object_ref::descriptor(to.native().get()));
         if (wait.until.is_immediate())
             return fail(errc::would_block, operation, EAGAIN, object_ref::descriptor(from.native().get()));
-        if (auto ready = from.wait_for(POLLIN, wait, operation); !ready) return fail(ready.error());
-        if (auto ready = to.wait_for(POLLOUT, wait, operation); !ready) return fail(ready.error());
     }
 }
 

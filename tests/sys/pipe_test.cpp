@@ -11,6 +11,8 @@
 #include <csignal>
 #include <fstream>
 #include <kith/observer.hpp>
+#include <kith/sys/signalfd.hpp>
+#include <kith/sys/tcp.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -414,6 +416,62 @@ TEST(sys_pipe, pipe_out_of_descriptors_is_limit_reached) {
         return 0;
     }};
     EXPECT_EQ(limited.wait(), 0);
+}
+
+TEST(sys_pipe, pipe_P8_splice_from_a_socket_in_blocking_mode_keeps_its_deadline) {
+    child waiting{[] {
+        // A TCP socket: it goes by its own mode, and not by SPLICE_F_NONBLOCK.
+        const auto listener = kith::sys::listen_tcp();
+        CHILD_CHECK(listener);
+        auto quiet = kith::sys::connect_tcp(*listener->local(), deadline::in(10s));
+        CHILD_CHECK(quiet);
+        auto fd = quiet->release();
+        CHILD_CHECK(::fcntl(fd.get(), F_SETFL, 0) == 0);
+        const auto from = kith::io_fd::adopt(std::move(fd));
+        auto pipe = open_pipe();
+        CHILD_CHECK(from && from->mode() == kith::fd_mode::blocking && pipe);
+        ::alarm(20);  // in place of a wait without end
+        const auto moved = kith::sys::splice(*from, pipe->writer, 100, deadline::in(10ms));
+        return !moved && moved.error().code() == errc::timed_out ? 0 : 1;
+    }};
+    EXPECT_EQ(waiting.wait(), 0);
+}
+
+bool sigpipe_is_pending() {
+    sigset_t pending;
+    ::sigemptyset(&pending);
+    ::sigpending(&pending);
+    return ::sigismember(&pending, SIGPIPE) == 1;
+}
+
+TEST(sys_pipe, pipe_G6_a_guard_of_a_thread_that_blocks_SIGPIPE_itself_leaves_none_pending) {
+    const blocked_signals held{{SIGPIPE}};
+    auto [reader, writer] = made();
+    reader.close();
+    {
+        const kith::sigpipe_guard guard;
+        EXPECT_TRUE(fails_with(writer.write_some(block(1)), errc::peer_gone, EPIPE));
+    }
+    EXPECT_FALSE(sigpipe_is_pending());
+}
+
+TEST(sys_pipe, pipe_G6_the_fallback_leaves_no_SIGPIPE_pending_in_a_thread_that_blocks_it_itself) {
+    child without{[] {
+        if (!deny({{SYS_pwritev2, EOPNOTSUPP}})) return 77;
+        const blocked_signals held{{SIGPIPE}};
+        auto [reader, writer] = made();
+        reader.close();
+        const auto written = writer.write_some(block(1));
+        CHILD_CHECK(!written && written.error().code() == errc::peer_gone);
+        CHILD_CHECK(!sigpipe_is_pending());
+        ::raise(SIGPIPE);  // the caller's own stays
+        const auto again = writer.write_some(block(1));
+        CHILD_CHECK(!again && again.error().code() == errc::peer_gone);
+        ::_exit(sigpipe_is_pending() ? 0 : 1);  // before it is delivered
+    }};
+    const int status = without.wait();
+    if (status == 77) GTEST_SKIP() << "seccomp filters are not permitted here";
+    EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -50,8 +50,9 @@ struct pipe_pair {
 [[nodiscard]] KITH_EXPORT result<std::size_t> set_pipe_capacity(borrowed_fd end, std::size_t bytes) noexcept;
 
 /// Moves up to `count` bytes from `from` to `to` inside the kernel, without a copy through user space; one
-/// of the two must be a pipe. Waits like a read of `from` and a write of `to`. Returns the count.
-/// Errors: `end_of_stream`, `peer_gone`, `would_block`, `timed_out`, `stopped`, `invalid` (no pipe). splice(2).
+/// of the two must be a pipe. Waits like a read of `from` and a write of `to`; a socket as `to` that was adopted in
+/// blocking mode is waited for until it has some room, and may then wait without a deadline for more. Returns the
+/// count. Errors: `end_of_stream`, `peer_gone`, `would_block`, `timed_out`, `stopped`, `invalid` (no pipe). splice(2).
 [[nodiscard]] KITH_EXPORT result<std::size_t> splice(const io_fd& from, const io_fd& to, std::size_t count,
                                                      const wait_policy& wait = {}) noexcept;
 
