@@ -6,8 +6,9 @@
 // passed to: they see O_NONBLOCK too (kith::sys::spawn clears it on what a child gets).
 //
 // Thread safety: native() and the waits may run in several threads at once, and close() beside them: it
-// ends each wait with `errc::stopped` and returns when the last waiter has left. A call that has not
-// begun to wait is not protected: as for any object, close() then needs the caller's lock.
+// ends each wait with `errc::stopped` and returns when the last waiter has left, its attempt to move data after
+// the wait included (in non-blocking mode). A call that has not begun to wait is not protected: as for any object,
+// close() then needs the caller's lock.
 // Moving needs exclusive access. Cost: the first wait makes one eventfd, kept until the object is closed;
 // where descriptors have run out, the wait looks at the object every 50 ms instead (event `polling`).
 // Fork: the child's copy is independent; closing it disturbs no thread of the parent. Signal handlers: no.
@@ -19,6 +20,9 @@
 #include <kith/time.hpp>
 
 namespace kith::inline KITH_ABI {
+namespace detail {
+class stay;
+}
 
 /// Whether the descriptor is known to be in non-blocking mode.
 enum class fd_mode : bool {
@@ -53,7 +57,7 @@ public:
     [[nodiscard]] result<short> wait_for(short events, const wait_policy& wait, const char* operation) const noexcept;
 
 private:
-    class waiting;
+    friend class detail::stay;
     std::atomic<int> fd_{-1};
     mutable std::atomic<int> bell_{-1};  // eventfd, rung once by close(), never drained
     mutable std::atomic<int> waiters_{0};

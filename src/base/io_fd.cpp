@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <cerrno>
@@ -17,6 +18,7 @@
 #include "base/clock.hpp"
 #include "base/errors.hpp"
 #include "base/observer.hpp"
+#include "base/stay.hpp"
 
 namespace kith::inline KITH_ABI {
 namespace {
@@ -33,37 +35,41 @@ void ring(int eventfd) noexcept {
 
 }  // namespace
 
-// One thread's stay in the object: counted from before its last look at fd_ until it has left.
-class io_fd::waiting {
-public:
-    explicit waiting(const io_fd& object) noexcept : object_{object} {
-        const pid_t self = ::getpid();
-        pid_t known = object.waiters_pid_.load();
-        if (known != self && object.waiters_pid_.compare_exchange_strong(known, self) && known != 0) {
+namespace detail {
+
+stay::stay(const io_fd& object) noexcept : object_{object} {
+    const pid_t self = ::getpid();
+    for (pid_t known = object.waiters_pid_.load(); known != self; known = object.waiters_pid_.load()) {
+        if (known == -self) {
+            ::sched_yield();  // another thread of this process is at what follows
+            continue;
+        }
+        if (!object.waiters_pid_.compare_exchange_strong(known, -self)) continue;
+        if (known != 0) {
             // Forked: the counted waiters and the bell are the parent's.
             object.waiters_.store(0);
             owned_fd{object.bell_.exchange(-1)}.reset();
         }
-        object.waiters_.fetch_add(1);
-        if (object.bell_.load() < 0) make_bell();
+        object.waiters_pid_.store(self);
     }
-    ~waiting() {
-        if (object_.waiters_.fetch_sub(1) == 1) object_.waiters_.notify_all();
-    }
-    waiting(const waiting&) = delete;
-    waiting& operator=(const waiting&) = delete;
+    object.waiters_.fetch_add(1);
+    if (object.bell_.load() < 0) make_bell();
+}
 
-private:
-    void make_bell() noexcept {
-        owned_fd fresh{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-        int none = -1;
-        if (!fresh.valid())
-            detail::notify(event_kind::polling, "eventfd", object_ref::descriptor(object_.fd_.load()), errno);
-        else if (object_.bell_.compare_exchange_strong(none, fresh.get())) [[maybe_unused]]
-            const int kept = fresh.release();
-    }
-    const io_fd& object_;
-};
+stay::~stay() {
+    if (object_.waiters_.fetch_sub(1) == 1) object_.waiters_.notify_all();
+}
+
+void stay::make_bell() noexcept {
+    owned_fd fresh{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    int none = -1;
+    if (!fresh.valid())
+        notify(event_kind::polling, "eventfd", object_ref::descriptor(object_.fd_.load()), errno);
+    else if (object_.bell_.compare_exchange_strong(none, fresh.get())) [[maybe_unused]]
+        const int kept = fresh.release();
+}
+
+}  // namespace detail
 
 // Moving needs exclusive access, so nothing has to be ordered.
 io_fd::io_fd(io_fd&& other) noexcept
@@ -115,10 +121,19 @@ result<short> io_fd::wait_for(short events, const wait_policy& wait, const char*
     if (!native().valid()) return fail(errc::invalid, operation, EBADF, about);
 
     // An immediate look needs no bell: it does not wait.
-    std::optional<waiting> stay;
-    owned_fd stop_bell;
-    if (!wait.until.is_immediate()) stay.emplace(*this);
+    if (wait.until.is_immediate()) return detail::stay::look(*this, events, wait, operation, false);
+    return detail::stay{*this}.wait_for(events, wait, operation);
+}
 
+result<short> detail::stay::wait_for(short events, const wait_policy& wait, const char* operation) const noexcept {
+    if (wait.stop_requested()) return fail(errc::stopped, operation, 0, object_ref::descriptor(object_.native().get()));
+    return look(object_, events, wait, operation, true);
+}
+
+result<short> detail::stay::look(const io_fd& object, short events, const wait_policy& wait, const char* operation,
+                                 bool counted) noexcept {
+    const auto about = object_ref::descriptor(object.native().get());
+    owned_fd stop_bell;
     struct stop_ringer {
         int fd;
         void operator()() const noexcept { ring(fd); }
@@ -134,16 +149,16 @@ result<short> io_fd::wait_for(short events, const wait_policy& wait, const char*
     }
 
     for (;;) {
-        const int fd = fd_.load();
+        const int fd = object.fd_.load();
         if (fd < 0) return fail(errc::stopped, operation, 0, about);
-        pollfd watched[3] = {{fd, events, 0}, {bell_.load(), POLLIN, 0}, {stop_bell.get(), POLLIN, 0}};
-        const bool sliced = stay && (watched[1].fd < 0 || (stoppable && !stop_bell.valid()));
+        pollfd watched[3] = {{fd, events, 0}, {object.bell_.load(), POLLIN, 0}, {stop_bell.get(), POLLIN, 0}};
+        const bool sliced = counted && (watched[1].fd < 0 || (stoppable && !stop_bell.valid()));
         const auto left =
             detail::remaining(wait.until, sliced ? slice_without_bell_ns : std::numeric_limits<std::int64_t>::max());
         const bool endless = wait.until.is_never() && !sliced;
         const int n = ::ppoll(watched, 3, endless ? nullptr : &left, nullptr);
         const int os_error = errno;
-        if (stay && fd_.load() < 0) return fail(errc::stopped, operation, 0, about);
+        if (counted && object.fd_.load() < 0) return fail(errc::stopped, operation, 0, about);
         if (n < 0 && os_error != EINTR) return detail::fail_os("ppoll", os_error, about);
         if (n < 0 && wait.signal == on_signal::report) return fail(errc::stopped, operation, EINTR, about);
         if (n > 0 && (watched[0].revents & POLLNVAL) != 0) return fail(errc::invalid, operation, EBADF, about);

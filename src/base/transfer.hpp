@@ -2,10 +2,12 @@
 #pragma once
 #include <poll.h>
 #include <cerrno>
+#include <optional>
 
 #include <kith/io_fd.hpp>
 
 #include "base/errors.hpp"
+#include "base/stay.hpp"
 
 namespace kith::inline KITH_ABI::detail {
 
@@ -23,16 +25,26 @@ enum class zero : bool {
 
 /// Calls `attempt(fd)`, a system call that returns a count or -1 with errno, until it does not report
 /// EAGAIN, waiting for `events` in between. `code_of(errno)` names the failure. On a descriptor in blocking
-/// mode the wait comes first, so that the attempt does not wait without a deadline.
+/// mode the wait comes first, so that the attempt does not wait without a deadline. Once it has waited, close() in
+/// another thread ends the call with `stopped`, and does not close under an attempt.
 template <zero Zero = zero::is_a_count, class Attempt, class CodeOf>
 [[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
                                            const char* operation, Attempt attempt, CodeOf code_of) noexcept {
-    bool wait_first = object.mode() == fd_mode::blocking;
+    const bool blocking = object.mode() == fd_mode::blocking;
+    bool wait_first = blocking;
+    bool begun = false;  // an attempt found nothing, or a wait ended well
+    std::optional<stay> here;
     for (;;) {
         if (wait_first) {
-            if (auto ready = object.wait_for(events, wait, operation); !ready) return fail(ready.error());
+            // Not in blocking mode: an attempt might wait in the kernel, and close() with it.
+            if (!here && !blocking && object.is_open()) here.emplace(object);
+            const auto ready =
+                here ? here->wait_for(events, wait, operation) : object.wait_for(events, wait, operation);
+            if (!ready && (object.is_open() || !begun)) return fail(ready.error());
+            begun = true;
         }
         const int fd = object.native().get();
+        if (begun && fd < 0) return transfer_failed(errc::stopped, operation, 0, fd);
         const auto n = attempt(fd);
         if (n > 0 || (n == 0 && Zero == zero::is_a_count)) [[likely]]
             return static_cast<std::size_t>(n);
@@ -42,6 +54,7 @@ template <zero Zero = zero::is_a_count, class Attempt, class CodeOf>
         if (os_error != EAGAIN) return transfer_failed(code_of(os_error), operation, os_error, fd);
         if (wait.until.is_immediate()) return transfer_failed(errc::would_block, operation, EAGAIN, fd);
         wait_first = true;
+        begun = true;
     }
 }
 

@@ -1,9 +1,11 @@
 #include "sys/socket_calls.hpp"
 
 #include <poll.h>
+#include <optional>
 
 #include "base/clock.hpp"
 #include "base/observer.hpp"
+#include "base/stay.hpp"
 
 namespace kith::inline KITH_ABI::detail {
 
@@ -69,12 +71,20 @@ result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wai
     int passed_over = 0;
     bool backed_off = false;
     // A descriptor in blocking mode could make accept4 wait without a deadline.
-    bool wait_first = listener.mode() == fd_mode::blocking;
+    const bool blocking = listener.mode() == fd_mode::blocking;
+    bool wait_first = blocking;
+    bool begun = false;
+    std::optional<stay> here;  // as in transfer()
     for (;;) {
         if (wait_first) {
-            if (auto ready = listener.wait_for(POLLIN, wait, "accept4"); !ready) return fail(ready.error());
+            if (!here && !blocking && listener.is_open()) here.emplace(listener);
+            const auto ready =
+                here ? here->wait_for(POLLIN, wait, "accept4") : listener.wait_for(POLLIN, wait, "accept4");
+            if (!ready && (listener.is_open() || !begun)) return fail(ready.error());
+            begun = true;
         }
         const int fd = listener.native().get();
+        if (begun && fd < 0) return fail(errc::stopped, "accept4", 0, object_ref::descriptor(fd));
         owned_fd connection{::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
         if (connection.valid()) return connection;
         const int os_error = errno;
@@ -82,6 +92,7 @@ result<owned_fd> accept_connection(const io_fd& listener, const wait_policy& wai
         if (os_error == EAGAIN) {
             if (wait.until.is_immediate()) return fail(errc::would_block, "accept4", EAGAIN, about);
             wait_first = true;
+            begun = true;
         } else if (only_that_client(os_error) && passed_over++ < most_passed_over) {
             notify(event_kind::retried, "accept4", about, os_error);
         } else if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) {

@@ -7,10 +7,13 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <array>
+#include <atomic>
 #include <kith/observer.hpp>
 #include <kith/sys/pipe.hpp>
 #include <thread>
 
+#include "base/transfer.hpp"
 #include "support/child.hpp"
 #include "support/scope.hpp"
 
@@ -89,6 +92,59 @@ TEST(base_fd, without_descriptors_to_spare_waits_can_still_be_stopped) {
         return 0;
     }};
     EXPECT_EQ(limited.wait(), 0);
+}
+
+TEST(base_fd, fd_G4_close_waits_for_an_attempt_that_follows_a_wait_and_ends_the_call_with_stopped) {
+    auto pipe = kith::sys::open_pipe();
+    ASSERT_TRUE(ok(pipe));
+    ASSERT_TRUE(ok(pipe->writer.write_some(kith::bytes_of("x"))));  // so that the wait ends at once
+    kith::io_fd& object = pipe->reader;
+    std::jthread closer;
+    int attempts = 0;
+    const auto outcome = kith::detail::transfer(object, POLLIN, {}, "read", [&](int fd) -> ssize_t {
+        if (++attempts == 2) {
+            closer = std::jthread{[&] { object.close(); }};
+            while (object.is_open()) std::this_thread::yield();
+            for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+            EXPECT_TRUE(is_open(fd));  // its number must not come to mean another file now
+        }
+        errno = EAGAIN;  // as if another thread had taken what was there
+        return -1;
+    });
+    EXPECT_TRUE(fails_with(outcome, errc::stopped));
+    EXPECT_EQ(attempts, 2);
+}
+
+TEST(base_fd, fd_G13_threads_of_a_forked_child_that_wait_at_once_are_all_counted) {
+    auto pipe = kith::sys::open_pipe();
+    ASSERT_TRUE(ok(pipe));
+    std::byte buffer[1];
+    // A wait in the parent: its count and its bell are what the children must not go by.
+    EXPECT_TRUE(fails_with(pipe->reader.read_some(buffer, deadline::in(1ns)), errc::timed_out));
+    for (int round = 0; round < 20; ++round) {
+        child forked{[&] {
+            std::atomic<int> started{0};
+            std::atomic<int> stopped{0};
+            const auto wait = [&] {
+                std::byte own[1];
+                ++started;
+                while (started < 2) {
+                }
+                const auto got = pipe->reader.read_some(own);
+                stopped += !got && got.error().code() == errc::stopped ? 1 : 0;
+            };
+            std::array<pid_t, 2> ids{};
+            std::jthread one{[&] { ids[0] = static_cast<pid_t>(::syscall(SYS_gettid)), wait(); }};
+            std::jthread two{[&] { ids[1] = static_cast<pid_t>(::syscall(SYS_gettid)), wait(); }};
+            while (started < 2) std::this_thread::yield();
+            for (const pid_t id : ids) wait_until_thread_in_syscall(id, SYS_ppoll);
+            pipe->reader.close();
+            one.join();
+            two.join();
+            return stopped == 2 ? 0 : 1;
+        }};
+        ASSERT_EQ(forked.wait(), 0);
+    }
 }
 
 }  // namespace
