@@ -166,11 +166,11 @@ TEST_F(record_fifo, fifo_F2_a_stop_token_ends_the_wait_for_the_lock) {
         EXPECT_TRUE(fails_with(two.write_record(block(1), done, {deadline::never(), stop}), errc::stopped, 0));
     }};
     while (tid == 0) std::this_thread::yield();
-    wait_until_thread_in_syscall(tid, SYS_futex);
+    wait_until_thread_in_syscall(tid, SYS_ppoll);
     waiter.request_stop();
 }
 
-TEST_F(record_fifo, fifo_F6_without_a_deadline_the_kernel_waits_for_the_lock) {
+TEST_F(record_fifo, fifo_F6_without_a_deadline_the_lock_is_waited_for) {
     auto one = writer();
     ASSERT_EQ(::flock(one.native().get(), LOCK_EX), 0);
     child waiting{[&] {
@@ -179,9 +179,24 @@ TEST_F(record_fifo, fifo_F6_without_a_deadline_the_kernel_waits_for_the_lock) {
         CHILD_CHECK(two && two->write_record(block(1), done));
         return 0;
     }};
-    wait_until_in_syscall(waiting.pid(), SYS_flock);
+    wait_until_in_syscall(waiting.pid(), SYS_ppoll);
     ASSERT_EQ(::flock(one.native().get(), LOCK_UN), 0);
     EXPECT_EQ(waiting.wait(), 0);
+}
+
+TEST_F(record_fifo, fifo_F6_close_ends_the_wait_for_the_lock) {
+    auto one = writer();
+    auto two = writer();
+    ASSERT_EQ(::flock(one.native().get(), LOCK_EX), 0);
+    std::atomic<pid_t> tid{0};
+    std::jthread waiter{[&] {
+        tid = static_cast<pid_t>(::syscall(SYS_gettid));
+        std::size_t done = 0;
+        EXPECT_TRUE(fails_with(two.write_record(block(long_size), done), errc::stopped, 0));
+    }};
+    while (tid == 0) std::this_thread::yield();
+    wait_until_in_syscall(tid, {SYS_ppoll, SYS_flock});
+    two.close();
 }
 
 }  // namespace

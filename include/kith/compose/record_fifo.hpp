@@ -29,7 +29,7 @@ public:
     /// Writes one record. `done` counts what has been written since it was 0. After a failure inside a long record
     /// (0 < done < size) the lock is kept, and the same call with the same `done` goes on where it stopped; close()
     /// gives up and leaves the beginning. The wait is for the lock, then for room. While another writer is inside a
-    /// record, a time-limited wait for the lock looks again after 20 us to 2 ms.
+    /// record, the wait for the lock looks again after 20 us to 2 ms (event `polling`).
     /// Errors: `peer_gone` (no reader is left), `would_block`, `timed_out`, `stopped`, `invalid`, `io`.
     [[nodiscard]] KITH_EXPORT result<void> write_record(byte_view record, std::size_t& done,
                                                         const wait_policy& wait = {}) noexcept;
