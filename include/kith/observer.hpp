@@ -36,7 +36,8 @@ struct event {
 using observer = void (*)(const event& what, void* context) noexcept;
 
 /// Sets the process's observer; nullptr ends it. `context` must outlive the last call.
-/// A call already running in another thread may still end after this returns.
+/// A call already running in another thread may still end after this returns. An event that falls between two
+/// observers is told to neither; none gets the other's context.
 KITH_EXPORT void set_observer(observer callback, void* context = nullptr) noexcept;
 
 }  // namespace kith::inline KITH_ABI

@@ -1,12 +1,14 @@
 #include "base/observer.hpp"
 
+#include <sched.h>
 #include <atomic>
 #include <cerrno>
 
 namespace kith::inline KITH_ABI {
 namespace {
-// Context before callback on the way in, callback before context on the way out: a caller never pairs a
-// new callback with an older context.
+// Callback and context are two words: who reads them takes them only if nobody exchanged them meanwhile, so that no
+// callback is ever called with another one's context.
+constinit std::atomic<std::uint32_t> exchanges{0};  // odd during one
 constinit std::atomic<void*> current_context{nullptr};
 constinit std::atomic<observer> current_callback{nullptr};
 }  // namespace
@@ -25,17 +27,27 @@ std::string_view name_of(event_kind kind) noexcept {
 }
 
 void set_observer(observer callback, void* context) noexcept {
-    current_callback.store(nullptr, std::memory_order_release);
-    current_context.store(context, std::memory_order_release);
-    current_callback.store(callback, std::memory_order_release);
+    auto seen = exchanges.load();
+    while ((seen & 1U) != 0 || !exchanges.compare_exchange_weak(seen, seen + 1)) {
+        ::sched_yield();  // another thread is setting one
+        seen = exchanges.load();
+    }
+    current_callback.store(callback);
+    current_context.store(context);
+    exchanges.store(seen + 2);
 }
 
 namespace detail {
 void notify(event_kind kind, const char* operation, object_ref object, int os_error, std::uint64_t count) noexcept {
-    const observer callback = current_callback.load(std::memory_order_acquire);
-    if (callback == nullptr) return;
+    if (current_callback.load(std::memory_order_relaxed) == nullptr) [[likely]]
+        return;
+    const auto before = exchanges.load();
+    const observer callback = current_callback.load();
+    void* const context = current_context.load();
+    // One is being exchanged for another just now: the event falls between the two.
+    if (callback == nullptr || (before & 1U) != 0 || exchanges.load() != before) return;
     const int saved = errno;
-    callback({kind, operation, object, os_error, count}, current_context.load(std::memory_order_acquire));
+    callback({kind, operation, object, os_error, count}, context);
     errno = saved;
 }
 }  // namespace detail

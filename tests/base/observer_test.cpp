@@ -1,6 +1,9 @@
 // The observer: typed events, only while one is set, and errno untouched.
 #include <gtest/gtest.h>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "base/observer.hpp"
@@ -29,6 +32,34 @@ TEST(base_observer, tells_what_happened_while_it_is_set_and_nothing_after) {
 TEST(base_observer, every_kind_has_a_name) {
     for (int n = 0; n <= static_cast<int>(kith::event_kind::surplus_closed); ++n)
         EXPECT_NE(kith::name_of(static_cast<kith::event_kind>(n)), "unknown");
+}
+
+TEST(base_observer, one_is_never_called_with_the_context_of_another) {
+    struct own {
+        int id;
+        std::atomic<int> wrong{0};
+    };
+    static own first{1};
+    static own second{2};
+    std::atomic<bool> over{false};
+    std::jthread setter{[&] {
+        while (!over) {
+            kith::set_observer(
+                [](const kith::event&, void* context) noexcept { first.wrong += static_cast<own*>(context)->id != 1; },
+                &first);
+            kith::set_observer(
+                [](const kith::event&, void* context) noexcept { second.wrong += static_cast<own*>(context)->id != 2; },
+                &second);
+        }
+    }};
+    for (const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds{300};
+         std::chrono::steady_clock::now() < until;)
+        for (int n = 0; n < 1000; ++n) kith::detail::notify(kith::event_kind::retried, "read");
+    over = true;
+    setter.join();
+    kith::set_observer(nullptr);
+    EXPECT_EQ(first.wrong, 0);
+    EXPECT_EQ(second.wrong, 0);
 }
 
 }  // namespace
