@@ -26,11 +26,14 @@ public:
     [[nodiscard]] static constexpr deadline at(clock::time_point when) noexcept {
         return deadline{clamp(std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count())};
     }
-    /// Waits for `span` from now; a span too long for the clock is `never()`.
+    /// Waits for `span` from now; a span too long for the clock is `never()`, one far below zero (or no number) the
+    /// past.
     template <class Rep, class Period>
     [[nodiscard]] static deadline in(std::chrono::duration<Rep, Period> span) noexcept {
         using seconds = std::chrono::duration<double>;
-        if (std::chrono::duration_cast<seconds>(span).count() > 9.0e9) return never();
+        const double length = std::chrono::duration_cast<seconds>(span).count();
+        if (length > 9.0e9) return never();
+        if (!(length > -9.0e9)) return deadline{0};
         const auto now = clock::now().time_since_epoch();
         const auto then = std::chrono::duration_cast<std::chrono::nanoseconds>(now) +
                           std::chrono::ceil<std::chrono::nanoseconds>(span);

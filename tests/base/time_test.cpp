@@ -52,4 +52,10 @@ TEST(base_time, the_earlier_of_two) {
     EXPECT_EQ(deadline::earlier(soon, deadline::immediate()), deadline::immediate());
 }
 
+TEST(base_time, a_span_far_below_zero_has_passed) {
+    EXPECT_EQ(deadline::in(std::chrono::seconds{-10'000'000'000}).remaining_ns(), 0);
+    EXPECT_EQ(deadline::in(std::chrono::hours::min()).remaining_ns(), 0);
+    EXPECT_EQ(deadline::in(std::chrono::duration<double>{std::numeric_limits<double>::quiet_NaN()}).remaining_ns(), 0);
+}
+
 }  // namespace
