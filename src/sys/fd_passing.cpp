@@ -77,8 +77,10 @@ result<received> receive_message(const io_fd& socket, boundaries kind, byte_span
             }
             message.msg_iov = &part;
             message.msg_iovlen = 1;
-            message.msg_control = control.data();
-            message.msg_controllen = control.capacity();
+            // Where a peek has no time to ask for, the room would be filled with duplicates of descriptors.
+            const bool beside = kind != boundaries::datagrams || (flags & MSG_PEEK) == 0;
+            message.msg_control = beside ? control.data() : nullptr;
+            message.msg_controllen = beside ? control.capacity() : 0;
             // MSG_TRUNC returns the real length of a packet.
             return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (cut ? MSG_TRUNC : 0));
         },

@@ -399,4 +399,17 @@ TEST(sys_unix, unix_U13_everything_at_once_fits) {
     EXPECT_FALSE(got.attachments_lost);
 }
 
+TEST(sys_unix, unix_U10_a_peek_of_a_datagram_duplicates_no_descriptor) {
+    auto pair = must(open_unix_datagram_pair());
+    const borrowed_fd passed[] = {borrowed_fd{0}, borrowed_fd{1}};
+    ASSERT_TRUE(ok(pair.first.send(bytes_of("x"), attachments{.descriptors = passed})));
+    std::array<std::byte, 8> buffer{};
+    const auto seen = must(pair.second.peek(buffer));
+    EXPECT_EQ(seen.size, 1u);
+    EXPECT_EQ(seen.surplus, 0u);  // none came that had to be closed
+    EXPECT_FALSE(seen.attachments_lost);
+    std::array<owned_fd, 2> arrived;
+    EXPECT_EQ(must(pair.second.receive(buffer, arrived)).descriptors, 2u);
+}
+
 }  // namespace

@@ -108,8 +108,8 @@ public:
     [[nodiscard]] result<std::size_t> send(byte_view bytes, const attachments& with,
                                            const wait_policy& wait = {}) noexcept;
 
-    /// Reads at least one byte, and what came beside: descriptors go to the front of `descriptors`, whose own
-    /// ones are closed first. `truncated` is never set and `from` never filled.
+    /// Reads at least one byte, and what came beside: descriptors go to the front of `descriptors`, each in the place
+    /// of what was there, which is closed. `truncated` is never set and `from` never filled.
     /// Errors: as read_some, before anything was taken; `invalid` (an empty buffer).
     [[nodiscard]] result<received> receive(byte_span buffer, std::span<owned_fd> descriptors = {},
                                            const wait_policy& wait = {}) noexcept;
@@ -209,7 +209,7 @@ public:
     /// `peer_gone` (the connected peer was closed with datagrams of ours unread).
     [[nodiscard]] result<received> receive(byte_span buffer, std::span<owned_fd> descriptors = {},
                                            const wait_policy& wait = {}) noexcept;
-    /// Looks at the next datagram without taking it, and without its descriptors.
+    /// Looks at the next datagram without taking it, and without what is beside it.
     [[nodiscard]] result<received> peek(byte_span buffer, const wait_policy& wait = {}) noexcept;
 
     /// Closes the socket and removes its path if that is still its own.
