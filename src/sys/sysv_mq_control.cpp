@@ -2,6 +2,7 @@
 
 #include <sys/msg.h>
 
+#include "base/backoff.hpp"
 #include "base/errors.hpp"
 #include "base/observer.hpp"
 
@@ -66,6 +67,27 @@ result<found_queue> get(sysv_key key, creation create, int mode, int wanted) noe
     return get_failure(key, ENOENT);
 }
 
+// Whether a queue may be one whose maker has yet to set the capacity, its second call: made within the last seconds,
+// as large as the kernel makes them, and never used.
+bool may_be_half_made(const sysv_mq_status& state) noexcept {
+    const auto limits = read_sysv_mq_limits();
+    const auto age = std::chrono::system_clock::now() - state.last_change;
+    return limits && state.capacity == limits->queue_bytes && state.last_send == time_of(0) &&
+           age < std::chrono::seconds{3} && age > -std::chrono::seconds{3};
+}
+
+// A found queue's capacity against the one that is demanded.
+result<void> check_capacity(const sysv_mq& queue, std::size_t wanted, object_ref about) noexcept {
+    const wait_policy patience{deadline::in(sysv_mq_creator_patience)};
+    detail::backoff looks{patience, "msgctl(IPC_STAT)", about};
+    for (;;) {
+        const auto now = queue.status();
+        if (!now) return fail(now.error());
+        if (now->capacity == wanted) return {};
+        if (!may_be_half_made(*now) || !looks.pause(0)) return fail(errc::wrong_size, "msgctl(IPC_STAT)", 0, about);
+    }
+}
+
 }  // namespace
 
 result<sysv_mq> sysv_mq::open(sysv_key key, const sysv_mq_options& options) noexcept {
@@ -83,10 +105,8 @@ result<sysv_mq> sysv_mq::open(sysv_key key, const sysv_mq_options& options) noex
             return fail(changed.error());
         }
     } else if (options.capacity != 0) {
-        const auto now = queue.status();
-        if (!now) return fail(now.error());
-        if (now->capacity != options.capacity)
-            return fail(errc::wrong_size, "msgctl(IPC_STAT)", 0, object_ref::sysv_key(key.value()));
+        if (auto right = check_capacity(queue, options.capacity, object_ref::sysv_key(key.value())); !right)
+            return fail(right.error());
     }
     if (!queue.created_ && options.old == leftovers::drain) {
         const auto removed = queue.drain();

@@ -411,4 +411,26 @@ TEST(sys_sysv_mq, sysv_mq_a_sender_killed_while_it_waits_leaves_nothing) {
     EXPECT_EQ(queue.status()->messages, 0u);
 }
 
+TEST(sys_sysv_mq, sysv_mq_M1_a_queue_whose_maker_has_yet_to_set_the_capacity_is_waited_for) {
+    const auto key = unique_key();
+    // Its maker's first call; the second one comes while the other side looks again.
+    static int id = -1;
+    id = ::msgget(key.value(), IPC_CREAT | IPC_EXCL | 0600);
+    ASSERT_GE(id, 0);
+    const sysv_mq_guard guard{id};
+    kith::set_observer([](const kith::event& what, void*) noexcept {
+        if (what.kind != kith::event_kind::polling) return;
+        msqid_ds state{};
+        ::msgctl(id, IPC_STAT, &state);
+        state.msg_qbytes = 4096;
+        ::msgctl(id, IPC_SET, &state);
+    });
+    const auto found = sysv_mq::open(key, {.create = creation::create_or_open, .capacity = 4096});
+    kith::set_observer(nullptr);
+    ASSERT_TRUE(ok(found));
+    EXPECT_EQ(found->native_id(), id);
+    EXPECT_FALSE(found->created());
+    EXPECT_TRUE(fails_with(sysv_mq::open(key, {.capacity = 4097}), errc::wrong_size));
+}
+
 }  // namespace

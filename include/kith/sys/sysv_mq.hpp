@@ -107,6 +107,10 @@ struct received_message {
     bool cut = false;  ///< the message was longer than the buffer and the rest is lost; only receive_cutting sets it
 };
 
+/// How long opening waits for a queue's capacity where the queue was made a moment ago and never used: its maker sets
+/// the capacity in a second call.
+inline constexpr std::chrono::milliseconds sysv_mq_creator_patience{100};
+
 /// How a queue is opened.
 struct sysv_mq_options {
     creation create = creation::must_exist;
@@ -139,9 +143,10 @@ struct sysv_mq_change {
 /// A System V message queue. A value that does not own the queue: dropping it removes nothing.
 class sysv_mq {
 public:
-    /// Opens or makes the queue with this key; with `sysv_key::private_object()` always a new one without a key.
-    /// Errors: `not_found`, `exists`, `not_permitted`, `wrong_size` (another capacity), `limit_reached` (ENOSPC: msgmni
-    /// queues exist), `invalid` (must_exist with a private key), `removed`, `out_of_memory`. msgget(2).
+    /// Opens or makes the queue with this key; with `sysv_key::private_object()` always a new one without a key. Waits
+    /// at most `sysv_mq_creator_patience`, and only for the capacity of a new queue (event `polling`). Errors:
+    /// `not_found`, `exists`, `not_permitted`, `wrong_size` (another capacity), `limit_reached` (ENOSPC: msgmni queues
+    /// exist), `invalid` (must_exist with a private key), `removed`, `out_of_memory`. msgget(2).
     [[nodiscard]] KITH_EXPORT static result<sysv_mq> open(sysv_key key, const sysv_mq_options& options = {}) noexcept;
     /// The queue with this id, which must exist and be readable. Errors: `not_found`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT static result<sysv_mq> open_id(int id) noexcept;
