@@ -95,9 +95,11 @@ pid_fd child_process::release() noexcept {
 void child_process::finish() noexcept {
     if (pid_ == 0 || ended_ || parent_ != ::getpid()) return;
     const int saved = errno;
-    [[maybe_unused]] const auto killed = kill(SIGKILL);
+    const auto killed = kill(SIGKILL);
+    // One that may not be killed is not waited for: it can go on for ever.
+    const int unless_killed = killed || killed.error().os_error() == ESRCH ? 0 : WNOHANG;
     siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
+    while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | unless_killed) != 0 && errno == EINTR) {
     }
     errno = saved;
 }

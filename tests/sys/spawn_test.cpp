@@ -307,4 +307,26 @@ TEST(sys_spawn, spawn_too_many_processes_is_limit_reached) {
               }));
 }
 
+TEST(sys_spawn, spawn_G9_a_child_that_may_not_be_killed_does_not_hold_its_owner_up) {
+    NEEDS_ROOT();
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const kith::owned_fd reads{ends[0]};
+    kith::owned_fd writes{ends[1]};
+    child owner{[&] {
+        // Root's, and it ends when this test closes the pipe.
+        const descriptor_for_child input[] = {{reads.borrow(), 0}};
+        auto started = spawn("cat", {}, {.descriptors = input});
+        CHILD_CHECK(started);
+        CHILD_CHECK(::setresuid(65534, 65534, 65534) == 0);
+        ::alarm(20);  // in place of a wait without end
+        {
+            const auto dropped = std::move(*started);
+        }
+        return 0;
+    }};
+    EXPECT_EQ(owner.wait(), 0);
+    writes.reset();
+}
+
 }  // namespace

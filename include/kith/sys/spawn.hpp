@@ -37,7 +37,8 @@ struct spawn_options {
 };
 
 /// A child process. Its end is always collected: destruction kills (SIGKILL) and reaps what still runs, so no
-/// zombie is left and no child is forgotten; `release` lets it live on.
+/// zombie is left and no child is forgotten; `release` lets it live on. One that this process may not kill (it has
+/// become another user) is left alone, and becomes a zombie of its parent when it ends.
 /// Thread safety: one thread at a time; `handle()` may be waited on from others. Fork: a forked child that
 /// destroys its copy disturbs nothing. Where pidfds are missing or descriptors have run out, waits look again at
 /// intervals of at most 2 ms (event `fallback_taken`).
