@@ -1,13 +1,17 @@
 #include "sys/memory.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <limits>
 
 #include "base/errors.hpp"
@@ -39,6 +43,20 @@ result<void> reserve_by_writing(int fd, std::size_t from, std::size_t to, object
     while (os_error == EINTR);
     if (os_error != 0) return fail_os("posix_fallocate", os_error, object);
     return {};
+}
+
+// Whether so many bytes more can never be reserved. Without the question the pieces would fill the file system, or
+// the machine's memory, before the last of them fails. An answer that is not certain is no.
+bool exceeds_free_space(int fd, std::uint64_t bytes) noexcept {
+    struct stat file{};
+    struct statfs where{};
+    if (::fstat(fd, &file) != 0 || ::fstatfs(fd, &where) != 0) return false;
+    bytes -= std::min(bytes, static_cast<std::uint64_t>(file.st_blocks) * 512);  // reserved already, perhaps
+    const auto block = static_cast<std::uint64_t>(where.f_bsize);
+    if (where.f_blocks != 0 && bytes / block > where.f_bfree) return true;
+    struct sysinfo machine{};
+    if (where.f_type != TMPFS_MAGIC || ::sysinfo(&machine) != 0) return false;
+    return bytes / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap;
 }
 
 result<void> truncate(int fd, std::size_t size, object_ref object) noexcept {
@@ -97,6 +115,7 @@ result<void> set_size(int fd, std::size_t size, bool reserve, object_ref object)
         rlimit limit{};
         if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
             return fail(errc::limit_reached, "ftruncate", EFBIG, object);
+        if (reserve && exceeds_free_space(fd, size - *before)) return fail(errc::no_space, "fallocate", ENOSPC, object);
         for (std::size_t at = *before; reserve && at < size; at += std::min(reserve_step, size - at)) {
             const auto length = std::min(reserve_step, size - at);
             auto done = reserve_piece(fd, static_cast<off_t>(at), static_cast<off_t>(length), object);

@@ -245,6 +245,17 @@ TEST(sys_posix_shm, posix_shm_R2_a_full_dev_shm_is_no_space_and_nothing_is_left_
     }));
 }
 
+TEST(sys_posix_shm, posix_shm_R2_what_can_never_fit_is_refused_before_anything_is_reserved) {
+    EXPECT_DONE(with_dev_shm_of("64m", [] {
+        // Reserving piece by piece would meet the EIO of the first piece, and without it fill all there is.
+        if (!deny({{.number = SYS_fallocate, .os_error = EIO}})) return 0;
+        const auto refused = posix_shm::open("/big", {.create = creation::must_be_new, .size = 65 << 20});
+        CHILD_CHECK(fails_with(refused, errc::no_space, ENOSPC));
+        CHILD_CHECK(fails_with(posix_shm::open("/big"), errc::not_found, ENOENT));
+        return 0;
+    }));
+}
+
 TEST(sys_posix_shm, posix_shm_R2_without_reserving_the_first_touch_is_what_fails) {
     EXPECT_DONE(with_dev_shm_of("64k", [] {
         auto shm = posix_shm::open("/lazy", {.create = creation::must_be_new, .size = 1 << 20, .reserve = false});
