@@ -79,6 +79,13 @@ std::optional<unsigned> read_mode(std::string_view text) {
     return mode;
 }
 
+std::string not_natural(const std::string& text) {
+    std::uint64_t number = 0;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (status == std::errc{} && end == text.data() + text.size()) return {};
+    return "'" + text + "' is not a number from 0 on";
+}
+
 CLI::Option* add_duration(CLI::App& verb, const std::string& name, std::optional<std::int64_t>& ns,
                           const std::string& purpose) {
     return add_read(verb, name, ns, purpose, "D", "a duration, as 500ms, 2s or 1m", read_duration);

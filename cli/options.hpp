@@ -19,6 +19,9 @@ namespace kith_cli {
 /// "640", "0640": permission bits in octal.
 [[nodiscard]] std::optional<unsigned> read_mode(std::string_view text);
 
+/// A check for options that count: the parser itself would take "-1" for a very large number.
+[[nodiscard]] std::string not_natural(const std::string& text);
+
 /// Adds an option that takes a duration.
 CLI::Option* add_duration(CLI::App& verb, const std::string& name, std::optional<std::int64_t>& ns,
                           const std::string& purpose);

@@ -48,7 +48,8 @@ public:
         sigemptyset(&pending);
         ::sigpending(&pending);
         for (int signal = 1; signal < NSIG; ++signal)
-            if (signal != SIGCHLD && sigismember(&set_, signal) == 1 && sigismember(&pending, signal) == 1)
+            if (signal != SIGCHLD && !is_ignored(signal) && sigismember(&set_, signal) == 1 &&
+                sigismember(&pending, signal) == 1)
                 die_of(signal);
     }
 

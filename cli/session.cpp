@@ -1,5 +1,6 @@
 #include "session.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -7,7 +8,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <ctime>
 #include <kith/fd.hpp>
 #include <kith/sys/byte_stream.hpp>
 #include <thread>
@@ -24,8 +27,23 @@ std::atomic<int> stop_event{-1};
 sigset_t ending_signals() {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+    // What the caller ignores (nohup, a job in the background of a script) stays ignored.
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+        if (!is_ignored(signal)) sigaddset(&set, signal);
     return set;
+}
+
+// One signal often comes twice: timeout(1) sends it to its child and to the whole group. Only one that comes later
+// than this says that the end takes too long.
+constexpr std::chrono::seconds same_request{1};
+
+/// Takes the signals of `set` that come within the span and forgets them.
+void forget_repeated(const sigset_t& set, std::chrono::nanoseconds span) {
+    const auto until = std::chrono::steady_clock::now() + span;
+    for (auto left = span; left.count() > 0; left = until - std::chrono::steady_clock::now()) {
+        const timespec rest{static_cast<std::time_t>(left.count() / 1'000'000'000), left.count() % 1'000'000'000};
+        if (::sigtimedwait(&set, nullptr, &rest) < 0 && errno == EAGAIN) return;
+    }
 }
 
 void say(std::string_view text) {
@@ -68,6 +86,7 @@ void session::catch_signals() {
         const std::uint64_t one = 1;
         [[maybe_unused]] const auto rung = ::write(stop_event.load(), &one, sizeof one);
         source.request_stop();
+        forget_repeated(set, same_request);
         while (sigwait(&set, &signal) != 0) {
         }
         std::signal(signal, SIG_DFL);
@@ -118,11 +137,20 @@ int session::print(const facts& what) {
     return exit_done;
 }
 
+bool session::can_write() {
+    const int flags = ::fcntl(1, F_GETFL);
+    if (flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY) return true;
+    fail("write to", "standard output",
+         failure{kith::error{kith::errc::invalid, "write", EBADF, kith::object_ref::descriptor(1)}, "it is closed"});
+    return false;
+}
+
 bool session::write(kith::byte_view body) {
     const auto done = write_stdout(body, patient());
     if (done) return true;
     auto why = done.error();
     if (why.cause.code() == kith::errc::peer_gone) why.reason = "nobody reads it any more";
+    if (why.cause.os_error() == EBADF) why.reason = "it is closed";
     fail("write to", "standard output", why);
     return false;
 }
@@ -147,6 +175,11 @@ outcome<std::size_t> session::read_stdin(kith::byte_span buffer, const kith::wai
     if (count.error().code() == kith::errc::end_of_stream) return std::size_t{0};
     if (count.error().os_error() == EBADF) return std::unexpected{failure{count.error(), "standard input is closed"}};
     return pass_on(count);
+}
+
+bool is_ignored(int signal) {
+    struct sigaction now{};
+    return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
 void die_of(int signal) {

@@ -49,9 +49,10 @@ public:
     [[nodiscard]] kith::wait_policy wait() const;
     /// For verbs that have something to take back when SIGINT, SIGTERM or SIGHUP comes (a socket path, a private
     /// queue): from now on these make waits end with `errc::stopped`; return as usual, so that destructors
-    /// run; main() then dies of that signal. A second signal ends the process at once. Costs a thread, and turns
-    /// the waits of mechanisms without descriptors into repeated looks: verbs with nothing to take back do
-    /// without it and simply die. Call it before anything is opened.
+    /// run; main() then dies of that signal. A second one, a second later or more, ends the process at once. What
+    /// the caller ignores stays ignored. Costs a thread, and turns the waits of mechanisms without descriptors into
+    /// repeated looks: verbs with nothing to take back do without it and simply die. Call it before anything is
+    /// opened.
     void catch_signals();
     /// The signal that was caught; 0 if none.
     [[nodiscard]] static int caught_signal();
@@ -79,6 +80,8 @@ public:
     /// Exact bytes to stdout; reports and returns false if that fails. `action` as "write to".
     [[nodiscard]] bool write(kith::byte_view body);
     [[nodiscard]] bool write(std::string_view text) { return write(kith::bytes_of(text)); }
+    /// Reports and returns false if stdout is closed: asked before something is taken that could not be printed then.
+    [[nodiscard]] bool can_write();
     /// A remark on stderr, with --verbose only.
     void remark(std::string_view sentence) const;
     /// The same, unless --quiet.
@@ -92,6 +95,9 @@ private:
     std::stop_source source_{std::nostopstate};
     std::stop_token stop_;
 };
+
+/// Whether the caller left `signal` ignored, as nohup(1) does.
+[[nodiscard]] bool is_ignored(int signal);
 
 /// Ends the process by `signal`, as if it had never been caught.
 [[noreturn]] void die_of(int signal);

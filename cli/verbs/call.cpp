@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+#include <cerrno>
+
 #include "backends/backend.hpp"
 #include "input.hpp"
 #include "output.hpp"
@@ -16,6 +19,7 @@ struct arguments {
 int run_call(session& s, const arguments& how) {
     const auto where = s.address(how.where);
     if (!where) return exit_misused;
+    if (!s.can_write()) return exit_failed;
     s.catch_signals();  // a reply queue or FIFO of our own must not stay behind
     const auto most = static_cast<std::size_t>(how.max_size.value_or(std::uint64_t{64} << 20U));
     auto from = input::from(how.text, how.file);
@@ -23,7 +27,15 @@ int run_call(session& s, const arguments& how) {
     const auto request = from->read_all(most, s.patient());
     if (!request) return s.fail("read the request from", from->name(), request.error());
     const auto reply = backend_for(where->mechanism()).call(*where, *request, most, s.wait());
-    if (!reply) return s.fail("call", how.where, reply.error());
+    if (!reply) {
+        auto why = reply.error();
+        if (why.cause.os_error() == ENOENT || why.cause.os_error() == ECONNREFUSED) {
+            // The object, or the queue for the replies, is missing because its server is.
+            if (why.reason.empty()) why.reason = "nobody serves requests there";
+            why.tries = {fmt::format("kith serve {} -- COMMAND   answers calls there", how.where)};
+        }
+        return s.fail("call", how.where, why);
+    }
     return (s.json ? s.write(body_json(*reply)) : s.write(kith::byte_view{*reply})) ? exit_done : exit_failed;
 }
 

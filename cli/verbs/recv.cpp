@@ -4,6 +4,7 @@
 #include <map>
 
 #include "backends/backend.hpp"
+#include "options.hpp"
 #include "output.hpp"
 #include "verbs/verbs.hpp"
 
@@ -132,6 +133,7 @@ int run_recv(session& s, const arguments& how) {
             return s.misuse("--peek and --follow exclude each other: a message that stays would come again");
         if (!how.type.empty()) return s.misuse("--peek and --type exclude each other: the kernel peeks by index only");
     }
+    if (!s.can_write()) return exit_failed;
     // Receiving binds the socket's path, which must not stay behind.
     if (where->mechanism() == kith::scheme::unix_socket) s.catch_signals();
     auto from = backend_for(where->mechanism())
@@ -154,8 +156,9 @@ void add_recv(CLI::App& app, session& s) {
     auto& verb = add_verb(app, s, "recv", "receive messages, or bytes until the stream ends",
                           [&s, how] { return run_recv(s, *how); });
     add_address(verb, how->where);
-    auto* count =
-        verb.add_option("-n,--count", how->count, "receive this many messages instead of one")->type_name("N");
+    auto* count = verb.add_option("-n,--count", how->count, "receive this many messages instead of one")
+                      ->type_name("N")
+                      ->check(not_natural);
     verb.add_flag("--follow", how->follow, "receive until the object ends or a signal comes")->excludes(count);
     verb.add_option("--type", how->type,
                     "which message: 0 the oldest, N of that type, -N the lowest type up to N, !N of another type")
@@ -164,7 +167,7 @@ void add_recv(CLI::App& app, session& s) {
         ->type_name("[=INDEX]");
     add_size(verb, "--max-size", how->max_size, "the longest message to take; of a stream, the bytes to take");
     verb.add_flag("--truncate", how->truncate, "cut a longer message instead of failing");
-    verb.add_option("--format", how->format, "raw, lines, hex or json")
+    verb.add_option("--format", how->format, "one of raw, lines, hex and json")
         ->type_name("FORMAT")
         ->transform(CLI::Transformer(formats).description(""));
     add_wait_options(verb, s);

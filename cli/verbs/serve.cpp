@@ -6,6 +6,7 @@
 
 #include "backends/backend.hpp"
 #include "command.hpp"
+#include "options.hpp"
 #include "verbs/verbs.hpp"
 
 namespace kith_cli {
@@ -119,7 +120,7 @@ void add_serve(CLI::App& app, session& s) {
     auto& verb = add_verb(app, s, "serve", "run COMMAND for each request: request on its input, reply from its output",
                           [&s, how] { return run_serve(s, *how); });
     add_address(verb, how->where);
-    verb.add_option("-n,--count", how->count, "end after this many requests")->type_name("N");
+    verb.add_option("-n,--count", how->count, "end after this many requests")->type_name("N")->check(not_natural);
     verb.add_option("-j,--jobs", how->jobs, "run this many COMMANDs at once, 1 without it")
         ->type_name("N")
         ->check(CLI::Range(1U, most_jobs).description(""));

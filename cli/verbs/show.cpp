@@ -9,7 +9,12 @@ int run_show(session& s, const std::string& text) {
     if (!where) return exit_misused;
     const auto seen = backend_for(where->mechanism()).show(*where);
     if (!seen) return s.fail("show", text, seen.error());
-    return s.print(*seen);
+    // The address as kith writes it comes first, for every mechanism.
+    facts all;
+    all.add("address", where->text());
+    for (const auto& fact : seen->list())
+        if (fact.key != "address") all.add(fact.key, fact.what, fact.note);
+    return s.print(all);
 }
 
 }  // namespace

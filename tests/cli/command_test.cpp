@@ -110,6 +110,55 @@ TEST(cli_command, an_interrupted_listener_leaves_no_path_behind_and_dies_of_the_
     }
 }
 
+// timeout(1) signals its child and then the whole group: the same request twice.
+TEST(cli_command, a_signal_that_comes_twice_at_once_leaves_no_path_behind) {
+    for (int i = 0; i < 20; ++i) {
+        const temp_dir dir;
+        auto server = child::exec({kith_command(), "serve", "unix:" + dir.path("s") + "?type=seqpacket", "--", "cat"});
+        wait_until_in_syscall(server.pid(), SYS_ppoll);
+        server.kill(SIGINT);
+        for (int spin = 0; spin < i * 500; ++spin) asm volatile("");
+        server.kill(SIGINT);
+        EXPECT_EQ(server.wait(), 128 + SIGINT);
+        EXPECT_FALSE(std::filesystem::exists(dir.path("s")));
+        EXPECT_FALSE(std::filesystem::exists(dir.path("s.kith-lock")));
+    }
+}
+
+TEST(cli_command, a_signal_that_the_caller_ignores_stays_ignored) {
+    const temp_dir dir;
+    const auto ran = in_sh("cd " + dir.dir() +
+                           "\ntrap '' HUP\n$kith serve unix:s --count 1 -v -- cat 2>log &\n"
+                           "until grep -q serving log 2>/dev/null; do sleep 0.01; done\n"
+                           "kill -HUP $!; $kith call unix:s alive; wait $!; echo \" $?\"");
+    EXPECT_EQ(ran.out, "alive 0\n") << ran.err;
+}
+
+TEST(cli_command, nothing_is_taken_for_a_standard_output_that_is_closed) {
+    const temp_dir dir;
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    const auto far = "fd:" + std::to_string(ends[1]);
+    EXPECT_EQ(run({kith_command(), "send", "fd:" + std::to_string(ends[0]), "kept"}).status, 0);
+    const auto ran = in_sh("$kith recv " + far + " >&-");
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_NE(ran.err.find("cannot write to 'standard output': it is closed"), std::string::npos) << ran.err;
+    EXPECT_EQ(run({kith_command(), "recv", "--no-wait", far}).out, "kept");
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+TEST(cli_command, what_is_shown_begins_with_the_address_whatever_the_mechanism) {
+    const temp_dir dir;
+    ASSERT_EQ(::mkfifo(dir.path("f").c_str(), 0600), 0);
+    for (const auto& where : {"fifo:" + dir.path("f"), "pid:" + std::to_string(::getpid()), std::string{"fd:0"}}) {
+        const auto shown = run({kith_command(), "show", "--json", where});
+        ASSERT_EQ(shown.status, 0) << shown.err;
+        EXPECT_EQ(json::parse(shown.out).begin().key(), "address");
+        EXPECT_EQ(json::parse(shown.out)["address"], where);
+    }
+}
+
 TEST(cli_command, an_interrupted_call_leaves_no_reply_fifo_behind) {
     const temp_dir dir;
     ASSERT_EQ(::mkfifo(dir.path("server").c_str(), 0600), 0);
