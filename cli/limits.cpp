@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <cerrno>
+#include <climits>
 #include <fstream>
 #include <sstream>
 
@@ -57,7 +58,7 @@ void message_queue(limit_report& report, std::string_view call, const kith::erro
         report.limits.push_back(
             fmt::format("kernel.msgmnb is {} (bytes a new queue may hold)", value_in("/proc/sys/kernel/msgmnb")));
     }
-    if (call.starts_with("msgctl") && error.os_error() == EPERM)
+    if (call == "msgctl(IPC_SET)" && error.os_error() == EPERM)
         report.limits.push_back(fmt::format("kernel.msgmnb is {} (above it a queue's size needs CAP_SYS_RESOURCE)",
                                             value_in("/proc/sys/kernel/msgmnb")));
     if (call.starts_with("mq_open")) {
@@ -103,6 +104,9 @@ void shared_memory(limit_report& report, std::string_view call, const kith::erro
 }
 
 void descriptors_and_buffers(limit_report& report, std::string_view call, const kith::error& error) {
+    if (error.os_error() == ENAMETOOLONG)
+        report.limits.push_back(fmt::format(
+            "NAME_MAX is {}, PATH_MAX {} (bytes of a name between slashes, and of a whole path)", NAME_MAX, PATH_MAX));
     if (error.os_error() == EMFILE && !call.starts_with("mq_open"))
         rlimit_of(report, RLIMIT_NOFILE, "RLIMIT_NOFILE", "descriptors of this process", "-n");
     if (error.os_error() == ENFILE)

@@ -48,6 +48,21 @@ std::string unknown_verb(const CLI::App& verb, const std::vector<std::string>& w
     return {};
 }
 
+/// "Could not convert: --type = x", as the parser puts it, in kith's words.
+std::string unreadable(const CLI::App& verb, const std::string& sentence) {
+    static constexpr std::string_view start = "Could not convert: ";
+    const auto sign = sentence.find(" = ");
+    if (!sentence.starts_with(start) || sign == sentence.npos) return sentence;
+    const auto name = sentence.substr(start.size(), sign - start.size());
+    const auto* option = verb.get_option_no_throw(name);
+    const auto type = option != nullptr ? option->get_type_name() : std::string{};
+    const auto wanted = type.starts_with("N,") ? std::string{"a list of numbers, as 1,0,5"}
+                        : type == "N"          ? std::string{"a number, or it is too large"}
+                        : option != nullptr    ? option->get_description()
+                                               : std::string{"what it takes"};
+    return fmt::format("{}: '{}' is not {}", name, sentence.substr(sign + 3), wanted);
+}
+
 int misused(session& s, const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
     const auto& verb = *verb_of(app, words);
     const auto name = full_name(verb).empty() ? std::string{"kith"} : "kith " + full_name(verb);
@@ -61,6 +76,8 @@ int misused(session& s, const CLI::App& app, const std::vector<std::string>& wor
         sentence = "a verb is missing";
     else if (error.get_name() == "RequiredError" && sentence.ends_with(" is required"))
         sentence.replace(sentence.size() - 12, 12, " is missing");
+    else if (error.get_name() == "ConversionError")
+        sentence = unreadable(verb, sentence);
     std::ranges::replace(sentence, '\n', ' ');
     while (sentence.ends_with(' ')) sentence.pop_back();
     return s.misuse(sentence, name + " --help");

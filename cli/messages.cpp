@@ -46,18 +46,43 @@ std::string_view usual_reason(kith::errc code) {
     return "unknown failure";
 }
 
+/// "/run/x" in "fifo:/run/x", and in "/run/x"; empty where the object has no path.
+std::string path_in(std::string_view object) {
+    const auto read = kith::address::parse(object);
+    if (!read) return std::string{object};
+    const bool has_path = read->mechanism() == kith::scheme::fifo ||
+                          (read->mechanism() == kith::scheme::unix_socket && !read->is_abstract());
+    return has_path ? read->name() : std::string{};
+}
+
+/// Where owner and mode stand. Most objects show them only to those who may read them; these places to everybody.
+std::string who_may(const attempt& what) {
+    struct place {
+        std::string_view scheme;
+        std::string_view command;
+    };
+    static constexpr place places[] = {{"sysv-mq:", "ipcs -q"},          {"sysv-sem:", "ipcs -s"},
+                                       {"sysv-shm:", "ipcs -m"},         {"posix-mq:", "ls -l /dev/mqueue"},
+                                       {"posix-sem:", "ls -l /dev/shm"}, {"posix-shm:", "ls -l /dev/shm"}};
+    for (const auto& [scheme, command] : places)
+        if (what.object.starts_with(scheme)) return fmt::format("{}   shows owner and mode", command);
+    const auto path = path_in(what.object);
+    if (path.empty()) return "another user, or root, may have the right";
+    return fmt::format("ls -ld {}   shows owner and mode; those of its directory count as well",
+                       kith_cli::quoted(path));
+}
+
 /// The next step that a code alone suggests.
 std::vector<std::string> usual_steps(const attempt& what, kith::errc code) {
     switch (code) {
     case kith::errc::would_block: return {"--timeout D instead of --no-wait waits, for at most D"};
     case kith::errc::timed_out: return {"a longer --timeout, or check that the other side is running"};
     case kith::errc::not_found:
+        if (what.object.starts_with("pid:")) return {"ps -e   lists the processes that run here"};
         return {"kith create makes it, where it is an object that has to be made",
                 "objects of another container (IPC, mount or network namespace) are not visible here"};
     case kith::errc::exists: return {"another name, or without --exclusive to use the one that is there"};
-    case kith::errc::not_permitted:
-        return {what.object.empty() ? std::string{"check owner and mode"}
-                                    : fmt::format("kith show {}   shows owner and mode", what.object)};
+    case kith::errc::not_permitted: return {who_may(what)};
     case kith::errc::peer_gone: return {"start the other side first"};
     case kith::errc::removed: return {"kith create makes it again"};
     case kith::errc::truncated: return {"--max-size N makes room, --truncate cuts it"};
@@ -65,8 +90,18 @@ std::vector<std::string> usual_steps(const attempt& what, kith::errc code) {
     }
 }
 
-std::string reason_of(const failure& why) {
+/// Whether what was tried is about a file that an option names, not about an object at an address.
+bool is_file(const attempt& what) { return !what.object.empty() && !kith::address::parse(what.object); }
+
+std::string reason_of(const attempt& what, const failure& why) {
     if (!why.reason.empty()) return why.reason;
+    const std::string_view operation = why.cause.operation();
+    if (is_file(what) && why.cause.code() == kith::errc::not_found) return "there is no such file";
+    if (is_file(what) && why.cause.code() == kith::errc::not_permitted) return "you may not read or write this file";
+    if (why.cause.os_error() == ENOENT && operation == "ftok")
+        return "the path that its key is made from does not exist";
+    if (why.cause.os_error() == EINVAL && why.cause.code() == kith::errc::limit_reached && operation == "mq_open")
+        return "more messages, or longer ones, than the limits allow";
     std::string reason{usual_reason(why.cause.code())};
     if (why.cause.code() == kith::errc::io && why.cause.os_error() != 0)
         reason = fmt::format("{}: {}", reason, ::strerror(why.cause.os_error()));
@@ -74,8 +109,8 @@ std::string reason_of(const failure& why) {
 }
 
 std::string sentence_of(const attempt& what, const failure& why) {
-    if (what.object.empty()) return fmt::format("cannot {}: {}", what.action, reason_of(why));
-    return fmt::format("cannot {} {}: {}", what.action, quoted(what.object), reason_of(why));
+    if (what.object.empty()) return fmt::format("cannot {}: {}", what.action, reason_of(what, why));
+    return fmt::format("cannot {} {}: {}", what.action, quoted(what.object), reason_of(what, why));
 }
 
 std::string page_of(std::string_view verb) {
@@ -89,7 +124,9 @@ limit_report details_of(const attempt& what, const failure& why) {
     limit_report all{.limits = why.limits, .tries = why.tries};
     std::ranges::move(found.limits, std::back_inserter(all.limits));
     std::ranges::move(found.tries, std::back_inserter(all.tries));
-    if (all.tries.empty() && why.reason.empty()) all.tries = usual_steps(what, why.cause.code());
+    const bool by_path = why.cause.os_error() == ENOENT && std::string_view{why.cause.operation()} == "ftok";
+    if (all.tries.empty() && why.reason.empty() && !by_path && !is_file(what))
+        all.tries = usual_steps(what, why.cause.code());
     return all;
 }
 

@@ -5,6 +5,7 @@
 #include <kith/sys/eventfd.hpp>
 #include <kith/sys/pidfd.hpp>
 
+#include "options.hpp"
 #include "verbs/verbs.hpp"
 
 namespace kith_cli {
@@ -47,6 +48,7 @@ std::optional<kith::address> address_of(session& s, const std::string& text) {
 int run_read(session& s, const std::string& text) {
     const auto where = address_of(s, text);
     if (!where) return exit_misused;
+    if (!s.can_write()) return exit_failed;
     auto counter = counter_at(*where);
     if (!counter) return s.fail("read", text, counter.error());
     const auto number = counter->take(s.wait());
@@ -66,7 +68,7 @@ int run_add(session& s, const std::string& text, std::uint64_t number) {
             why.reason = fmt::format("an eventfd holds at most {}", kith::sys::event_fd::largest);
         return s.fail(fmt::format("add {} to", number), text, why);
     }
-    return exit_done;
+    return s.json ? s.print(facts{}.add("added", number)) : exit_done;
 }
 
 }  // namespace
@@ -82,7 +84,7 @@ void add_eventfd(CLI::App& app, session& s) {
                          [&s, given] { return run_add(s, given->fd, given->number); });
     add_wait_options(add, s);
     add.add_option("FD", given->fd, "the descriptor: a number, fd:N or fd:PID/N")->required()->type_name("");
-    add.add_option("NUMBER", given->number, "what to add; 1 if left out")->type_name("")->check(CLI::NonNegativeNumber);
+    add.add_option("NUMBER", given->number, "what to add; 1 if left out")->type_name("")->check(not_natural);
     auto& read = add_verb(group, s, "read", "wait until the counter is not 0, take it and print it",
                           [&s, given] { return run_read(s, given->fd); });
     add_wait_options(read, s);

@@ -207,7 +207,10 @@ outcome<std::uint64_t> copy_out(session& s, kith::owned_fd from, const std::opti
         if (count == 0) return total;
         total += count;
         const auto body = std::span{piece}.first(count);
-        const auto written = file ? write_file(to.borrow(), body) : write_stdout(body, s.patient());
+        const auto text = s.json && !file ? body_json(body) : std::string{};
+        const auto written = file     ? write_file(to.borrow(), body)
+                             : s.json ? write_stdout(kith::bytes_of(text), s.patient())
+                                      : write_stdout(body, s.patient());
         if (!written) return pass_on(written);
     }
 }

@@ -4,6 +4,7 @@
 #include <kith/compose/scoped_lock.hpp>
 
 #include "backends/semaphores.hpp"
+#include "options.hpp"
 #include "sem_lock.hpp"
 #include "sem_steps.hpp"
 #include "verbs/verbs.hpp"
@@ -61,7 +62,13 @@ int run_op(session& s, const arguments& how) {
     if (!set) return s.fail(action, how.where, set.error());
     if (const auto done = set->apply(*steps, s.wait()); !done)
         return s.fail(action, how.where, explained(*set, done.error()));
-    return s.command.empty() ? exit_done : become_command(s);
+    if (!s.command.empty()) return become_command(s);
+    return s.json ? s.print(facts{}.add("applied", how.steps)) : exit_done;
+}
+
+/// What was done, for --json; a terminal sees nothing.
+int told(session& s, const char* key, std::int64_t number) {
+    return s.json ? s.print(facts{}.add(key, number)) : exit_done;
 }
 
 int print_value(session& s, int value) {
@@ -111,11 +118,11 @@ int run_set(session& s, const arguments& how) {
     if (!how.number_given->empty()) {
         if (how.values.size() != 1) return s.misuse("--number goes with one value", "kith sem set ADDR --number 2 7");
         const auto done = set->set_value(how.number, static_cast<int>(how.values[0]));
-        return done ? exit_done : s.fail("set", how.where, explained(*set, done.error()));
+        return done ? told(s, "set", how.values[0]) : s.fail("set", how.where, explained(*set, done.error()));
     }
     const std::vector<std::uint16_t> values{how.values.begin(), how.values.end()};
     const auto done = set->set_values(values);
-    if (done) return exit_done;
+    if (done) return s.json ? s.print(facts{}.add("set", facts::value{how.values})) : exit_done;
     if (done.error().code() != kith::errc::wrong_size) return s.fail("set", how.where, done.error());
     const auto now = set->status();
     return s.fail(
@@ -133,7 +140,7 @@ int run_wait_or_post(session& s, const arguments& how, bool post) {
         const auto semaphore = posix_sem_at(*where);
         if (!semaphore) return s.fail(action, how.where, semaphore.error());
         const auto done = post ? semaphore->post() : semaphore->wait(s.wait());
-        if (done) return exit_done;
+        if (done) return told(s, post ? "posted" : "taken", 1);
         failure why{done.error()};
         if (done.error().os_error() == EOVERFLOW) why.reason = "its value is the largest there is";
         return s.fail(action, how.where, why);
@@ -145,7 +152,8 @@ int run_wait_or_post(session& s, const arguments& how, bool post) {
     const auto done = post       ? set->post(how.number, how.count)
                       : how.zero ? set->wait_for_zero(how.number, s.wait())
                                  : set->wait(how.number, how.count, sem_undo::no, s.wait());
-    return done ? exit_done : s.fail(action, how.where, explained(*set, done.error()));
+    if (!done) return s.fail(action, how.where, explained(*set, done.error()));
+    return told(s, post ? "posted" : "taken", how.zero ? 0 : how.count);
 }
 
 int run_lock(session& s, const arguments& how) {
@@ -167,7 +175,9 @@ int run_lock(session& s, const arguments& how) {
 }
 
 CLI::Option* add_number(CLI::App& verb, arguments& how) {
-    return verb.add_option("--number", how.number, "which semaphore of a System V set; 0 if left out")->type_name("N");
+    return verb.add_option("--number", how.number, "which semaphore of a System V set; 0 if left out")
+        ->type_name("N")
+        ->check(not_natural);
 }
 
 }  // namespace

@@ -52,6 +52,16 @@ TEST(cli_fd_passing, unix_a_file_is_passed_as_a_descriptor_over_every_kind) {
     }
 }
 
+TEST(cli_fd_passing, unix_json_holds_what_the_descriptor_holds) {
+    const temp_dir dir;
+    std::ofstream{dir.path("in")} << "the content";
+    const auto address = "unix:@" + unique_name("json");
+    auto receiver = waiting({"fd", "recv", "--json", address});
+    EXPECT_EQ(run({kith_command(), "fd", "send", address, dir.path("in")}).status, 0);
+    const auto received = receiver.wait();
+    EXPECT_EQ(received.out, "{\"body\":\"the content\",\"size\":11}\n") << received.err;
+}
+
 TEST(cli_fd_passing, unix_what_arrives_is_the_file_itself) {
     const temp_dir dir;
     std::ofstream{dir.path("in")} << "x";

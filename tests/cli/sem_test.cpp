@@ -144,6 +144,17 @@ TEST(cli_sem, sem_op_applies_all_steps_or_none) {
     EXPECT_EQ(sem({"get", made.address}).out, "0,0\n");
 }
 
+TEST(cli_sem, sem_json_tells_what_was_done) {
+    const made_set made{"3,0"};
+    EXPECT_EQ(sem({"wait", "--json", made.address, "--count", "2"}).out, "{\"taken\":2}\n");
+    EXPECT_EQ(sem({"post", "--json", made.address, "--number", "1"}).out, "{\"posted\":1}\n");
+    EXPECT_EQ(sem({"op", "--json", made.address, "0:-1,1:+2"}).out, "{\"applied\":\"0:-1,1:+2\"}\n");
+    EXPECT_EQ(sem({"wait", "--json", made.address, "--zero"}).out, "{\"taken\":0}\n");
+    EXPECT_EQ(sem({"set", "--json", made.address, "5,6"}).out, "{\"set\":[5,6]}\n");
+    EXPECT_EQ(sem({"set", "--json", made.address, "--number", "1", "7"}).out, "{\"set\":7}\n");
+    EXPECT_EQ(sem({"get", made.address}).out, "5,7\n");
+}
+
 TEST(cli_sem, sem_op_refuses_steps_that_make_no_sense) {
     const made_set made{"1,0"};
     for (const std::string bad :
