@@ -39,7 +39,7 @@ TEST(cli_pid, pid_show_tells_who_it_is) {
     EXPECT_EQ(facts["state"], "running");
     EXPECT_EQ(facts["parent"], ::getpid());
     EXPECT_EQ(facts["uid"], ::getuid());
-    EXPECT_EQ(facts["threads"], 1);
+    EXPECT_GE(facts["threads"], 1);  // ThreadSanitizer has one of its own
     EXPECT_GT(facts["started_ticks"], 0);
     EXPECT_TRUE(facts["started"].get<std::string>().ends_with("Z"));
     EXPECT_NE(facts["command"].get<std::string>().find("cli_pid_test"), std::string::npos);

@@ -34,6 +34,20 @@ bool is_root();
 #define NEEDS_ROOT() \
     if (!kith_test::is_root()) GTEST_SKIP() << "needs root"
 
+#if defined(__SANITIZE_THREAD__)
+#define KITH_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KITH_UNDER_TSAN 1
+#endif
+#endif
+#if !defined(KITH_UNDER_TSAN)
+#define KITH_UNDER_TSAN 0
+#endif
+/// Skips the test, visibly, under ThreadSanitizer, which cannot stand what it does.
+#define NOT_UNDER_TSAN(why) \
+    if (KITH_UNDER_TSAN) GTEST_SKIP() << "ThreadSanitizer: " why
+
 /// Runs `body` in a child that gave up all rights (uid and gid 65534). Needs root. Returns its exit status.
 int as_nobody(const std::function<int()>& body);
 /// Runs `body` in a child in new namespaces (CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWNET ...), in a new user
