@@ -1,13 +1,19 @@
-// Event descriptors, and the futex.
-#include <kith/sys/eventfd.hpp>
-#include <kith/sys/futex.hpp>
-#include <kith/sys/pidfd.hpp>
-#include <kith/sys/timerfd.hpp>
-
-#include <linux/futex.h>
+// Descriptors that tell of events, and waiting for several of them.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+#include <array>
+#include <kith/sys/eventfd.hpp>
+#include <kith/sys/pidfd.hpp>
+#include <kith/sys/poll.hpp>
+#include <kith/sys/signalfd.hpp>
+#include <kith/sys/timerfd.hpp>
 
 #include "pair.hpp"
 
@@ -16,52 +22,143 @@ namespace {
 using namespace kith_bench;
 using namespace kith::sys;
 
-const pair counter{"eventfd add and take",
-                   [](benchmark::State& state) {
-                       const auto fd = must(open_eventfd());
-                       std::uint64_t number = 1;
-                       each(state, [&] {
-                           must_be(::write(fd->native().get(), &number, sizeof number) == sizeof number);
-                           must_be(::read(fd->native().get(), &number, sizeof number) == sizeof number);
-                       });
-                   },
-                   [](benchmark::State& state) {
-                       auto fd = must(open_eventfd());
-                       each(state, [&] {
-                           must(fd->add(1));
-                           must(fd->take());
-                       });
-                   }};
-const pair arm{
-    "timerfd arm",
-    [](benchmark::State& state) {
-        const auto fd = must(open_timerfd());
-        const itimerspec far{.it_interval = {}, .it_value = {.tv_sec = 1'000'000'000, .tv_nsec = 0}};
-        each(state, [&] { must_be(::timerfd_settime(fd->native().get(), TFD_TIMER_ABSTIME, &far, nullptr) == 0); });
+struct counter {
+    event_fd fd = std::move(*must(open_eventfd(0xffff'ffff, eventfd_mode::one_by_one)));
+    [[nodiscard]] int raw() const { return fd.native().get(); }
+};
+counter make_counter() { return {}; }
+counter make_empty_counter() {
+    counter made;
+    made.fd = std::move(*must(open_eventfd()));
+    return made;
+}
+const pair add = compare(
+    "eventfd add", make_counter,
+    [](counter& c) {
+        const std::uint64_t one = 1;
+        must_be(::write(c.raw(), &one, sizeof one) == sizeof one);
     },
-    [](benchmark::State& state) {
-        auto fd = must(open_timerfd());
-        const auto far = kith::deadline::at(kith::deadline::clock::time_point{std::chrono::seconds{1'000'000'000}});
-        each(state, [&] { must(fd->arm(far)); });
-    }};
-const pair signal{"pidfd send_signal",
-                  [](benchmark::State& state) {
-                      const auto fd = must(open_pidfd(::getpid()));
-                      each(state,
-                           [&] { must_be(::syscall(SYS_pidfd_send_signal, fd->native().get(), 0, nullptr, 0) == 0); });
-                  },
-                  [](benchmark::State& state) {
-                      const auto fd = must(open_pidfd(::getpid()));
-                      each(state, [&] { must(fd->send_signal(0)); });
-                  }};
-const pair wake{"futex wake nobody",
-                [](benchmark::State& state) {
-                    std::atomic<std::uint32_t> word{0};
-                    each(state, [&] { must_be(::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0) == 0); });
-                },
-                [](benchmark::State& state) {
-                    const std::atomic<std::uint32_t> word{0};
-                    each(state, [&] { must(futex_wake(word)); });
-                }};
+    [](counter& c) { must(c.fd.add(1)); });
+const pair take = compare(
+    "eventfd take", make_counter,
+    [](counter& c) {
+        std::uint64_t number = 0;
+        must_be(::read(c.raw(), &number, sizeof number) == sizeof number);
+        benchmark::DoNotOptimize(number);
+    },
+    [](counter& c) { must(c.fd.take()); });
+const pair take_nothing = compare(
+    "eventfd take of nothing, immediate", make_empty_counter,
+    [](counter& c) {
+        std::uint64_t number = 0;
+        must_be(::read(c.raw(), &number, sizeof number) < 0);
+    },
+    [](counter& c) { must_be(!c.fd.take(kith::deadline::immediate())); });
+const pair open_counter = compare(
+    "eventfd open_eventfd and close", no_object, [](nothing) { ::close(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); },
+    [](nothing) { must(open_eventfd()); });
+
+constexpr int signals = 16;
+struct signal_queue {
+    signal_queue() = default;
+    signal_queue(const signal_queue&) = delete;
+    signal_queue& operator=(const signal_queue&) = delete;
+    void fill() const {
+        for (int i = 0; i < signals; ++i) must_be(::sigqueue(::getpid(), SIGRTMIN, {}) == 0);
+    }
+    ~signal_queue() {
+        signalfd_siginfo one;
+        while (::read(fd.native().get(), &one, sizeof one) > 0) {
+        }
+    }
+    blocked_signals blocked{signal_set{SIGRTMIN}};
+    signal_fd fd = std::move(*must(open_signalfd(signal_set{SIGRTMIN})));
+};
+const pair take_signal = compare_in_batches(
+    "signalfd take", signals, [] { return signal_queue{}; },
+    [](signal_queue& q) {
+        signalfd_siginfo one;
+        must_be(::read(q.fd.native().get(), &one, sizeof one) == sizeof one);
+        benchmark::DoNotOptimize(one);
+    },
+    [](signal_queue& q) { must(q.fd.take()); }, [](signal_queue& q) { q.fill(); });
+
+struct timer {
+    timer_fd fd = std::move(*must(open_timerfd()));
+    kith::deadline later = kith::deadline::in(std::chrono::hours{1});
+    [[nodiscard]] int raw() const { return fd.native().get(); }
+};
+timer make_timer() { return {}; }
+const pair arm = compare(
+    "timerfd arm", make_timer,
+    [](timer& t) {
+        const auto ns = t.later.monotonic_ns();
+        const itimerspec setting{.it_interval = {}, .it_value = {ns / 1'000'000'000, ns % 1'000'000'000}};
+        must_be(::timerfd_settime(t.raw(), TFD_TIMER_ABSTIME, &setting, nullptr) == 0);
+    },
+    [](timer& t) { must(t.fd.arm(t.later)); });
+const pair remaining = compare(
+    "timerfd remaining", make_timer,
+    [](timer& t) {
+        itimerspec setting{};
+        must_be(::timerfd_gettime(t.raw(), &setting) == 0);
+        benchmark::DoNotOptimize(setting);
+    },
+    [](timer& t) { must(t.fd.remaining()); });
+const pair timer_take_nothing = compare(
+    "timerfd take of nothing, immediate", make_timer,
+    [](timer& t) {
+        std::uint64_t number = 0;
+        must_be(::read(t.raw(), &number, sizeof number) < 0);
+    },
+    [](timer& t) { must_be(!t.fd.take(kith::deadline::immediate())); });
+
+struct this_process {
+    pid_fd fd = std::move(*must(open_pidfd(::getpid())));
+};
+const pair open_process = compare(
+    "pidfd open_pidfd and close", no_object,
+    [](nothing) { ::close(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), O_NONBLOCK))); },
+    [](nothing) { must(open_pidfd(::getpid())); });
+const pair send_signal = compare(
+    "pidfd send_signal", [] { return this_process{}; },
+    [](this_process& p) { must_be(::syscall(SYS_pidfd_send_signal, p.fd.native().get(), 0, nullptr, 0) == 0); },
+    [](this_process& p) { must(p.fd.send_signal(0)); });
+
+struct watched {
+    watched() {
+        must(list.add(a.fd.native(), POLLIN)), must(list.add(b.fd.native(), POLLIN));
+        must(set.add(a.fd.native(), EPOLLIN, 1)), must(set.add(b.fd.native(), EPOLLIN, 2));
+    }
+    counter a;
+    counter b = make_empty_counter();
+    poll_set list;
+    event_set set = std::move(*must(open_event_set()));
+    std::array<pollfd, 2> raw{{{a.raw(), POLLIN, 0}, {b.raw(), POLLIN, 0}}};
+};
+watched make_watched() { return {}; }
+const pair poll = compare(
+    "poll_set wait, one of two ready", make_watched,
+    [](watched& w) { must_be(::ppoll(w.raw.data(), w.raw.size(), nullptr, nullptr) == 1); },
+    [](watched& w) { must(w.list.wait()); });
+const pair epoll = compare(
+    "event_set wait, one of two ready", make_watched,
+    [](watched& w) {
+        std::array<epoll_event, 4> found;
+        must_be(::epoll_wait(w.set.native().get(), found.data(), 4, 0) == 1);
+        benchmark::DoNotOptimize(found);
+    },
+    [](watched& w) {
+        std::array<event_set::ready, 4> found;
+        must(w.set.wait(found));
+        benchmark::DoNotOptimize(found);
+    });
+const pair change = compare(
+    "event_set change", make_watched,
+    [](watched& w) {
+        epoll_event event{.events = EPOLLIN, .data = {.u64 = 1}};
+        must_be(::epoll_ctl(w.set.native().get(), EPOLL_CTL_MOD, w.a.raw(), &event) == 0);
+    },
+    [](watched& w) { must(w.set.change(w.a.fd.native(), EPOLLIN, 1)); });
 
 }  // namespace

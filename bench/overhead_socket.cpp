@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <array>
+#include <cstring>
 #include <kith/sys/tcp.hpp>
 #include <kith/sys/udp.hpp>
 #include <kith/sys/unix_listener.hpp>
@@ -274,5 +275,84 @@ const pair connect_and_accept{
             must(listener->accept());
         });
     }};
+
+// One descriptor beside one byte.
+ssize_t bare_send_descriptor(int socket, int passed) {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> control{};
+    iovec part{room.data(), 1};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof passed);
+    std::memcpy(CMSG_DATA(head), &passed, sizeof passed);
+    return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+int bare_receive_descriptor(int socket) {
+    alignas(cmsghdr) std::array<char, 1500> control;
+    sockaddr_un from;
+    iovec part{room.data(), 16};
+    msghdr message{};
+    message.msg_name = &from;
+    message.msg_namelen = sizeof from;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    must_be(::recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC) == 1);
+    cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    must_be(head != nullptr && head->cmsg_type == SCM_RIGHTS);
+    int passed = -1;
+    std::memcpy(&passed, CMSG_DATA(head), sizeof passed);
+    return passed;
+}
+
+using datagrams = ends<unix_datagram>;
+const pair pass_descriptor = compare_in_batches(
+    "unix datagram send, one descriptor", messages, datagram_pair,
+    [](datagrams& all) { must_be(bare_send_descriptor(all.our_fd(), STDOUT_FILENO) == 1); },
+    [](datagrams& all) {
+        const kith::borrowed_fd passed{STDOUT_FILENO};
+        must(all.ours.send({room.data(), 1}, {.descriptors = {&passed, 1}}));
+    },
+    [](datagrams& all) {
+        while (::recv(all.their_fd(), room.data(), room.size(), MSG_DONTWAIT) >= 0) {
+        }
+    });
+const pair take_descriptor = compare_in_batches(
+    "unix datagram receive, one descriptor, and close it", messages, datagram_pair,
+    [](datagrams& all) { ::close(bare_receive_descriptor(all.our_fd())); },
+    [](datagrams& all) {
+        kith::owned_fd passed;
+        must(all.ours.receive({room.data(), 16}, {&passed, 1}));
+        must_be(passed.valid());
+    },
+    [](datagrams& all) {
+        for (int i = 0; i < messages; ++i) must_be(bare_send_descriptor(all.their_fd(), STDOUT_FILENO) == 1);
+    });
+
+using udp_ends = ends<udp_socket>;
+const pair udp_send_to = compare_in_batches(
+    "udp local and send_to 100 B", messages, udp_pair,
+    [](udp_ends& all) {
+        sockaddr_in to{};
+        socklen_t size = sizeof to;
+        must_be(::getsockname(all.their_fd(), reinterpret_cast<sockaddr*>(&to), &size) == 0);
+        must_be(::sendto(all.our_fd(), room.data(), 100, MSG_DONTWAIT | MSG_NOSIGNAL,
+                         reinterpret_cast<const sockaddr*>(&to), size) == 100);
+    },
+    [](udp_ends& all) { must(all.ours.send_to(*must(all.theirs.local()), {room.data(), 100})); },
+    [](udp_ends& all) {
+        while (::recv(all.their_fd(), room.data(), room.size(), MSG_DONTWAIT) >= 0) {
+        }
+    });
+const pair read_nothing = compare(
+    "unix stream read_some of nothing, immediate", stream_pair,
+    [](ends<unix_stream>& all) { must_be(::recv(all.our_fd(), room.data(), 1, MSG_DONTWAIT) < 0); },
+    [](ends<unix_stream>& all) { must_be(!all.ours.read_some({room.data(), 1}, kith::deadline::immediate())); });
 
 }  // namespace

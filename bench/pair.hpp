@@ -44,4 +44,31 @@ void each(benchmark::State& state, Call call) {
     for ([[maybe_unused]] auto step : state) call();
 }
 
+/// A pair whose sides make the same object with `make` and then call `bare(object)` or `kith(object)` again and again.
+template <class Make, class Bare, class Kith>
+pair compare(const std::string& name, Make make, Bare bare, Kith kith) {
+    const auto side_of = [make](auto call) {
+        return [make, call](benchmark::State& state) {
+            auto all = make();
+            each(state, [&] { call(all); });
+        };
+    };
+    return {name, side_of(bare), side_of(kith)};
+}
+/// The same in batches: `between(object)` runs before the first batch and after each.
+template <class Make, class Bare, class Kith, class Between>
+pair compare_in_batches(const std::string& name, int batch, Make make, Bare bare, Kith kith, Between between) {
+    const auto side_of = [=](auto call) {
+        return [=](benchmark::State& state) {
+            auto all = make();
+            between(all);
+            in_batches(state, batch, [&] { call(all); }, [&] { between(all); });
+        };
+    };
+    return {name, side_of(bare), side_of(kith)};
+}
+/// For calls that need no object.
+struct nothing {};
+inline nothing no_object() { return {}; }
+
 }  // namespace kith_bench

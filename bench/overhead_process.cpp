@@ -1,0 +1,78 @@
+// Starting processes, and telling who a process is.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <kith/sys/process.hpp>
+#include <kith/sys/spawn.hpp>
+
+#include "pair.hpp"
+
+namespace {
+
+using namespace kith_bench;
+using namespace kith::sys;
+
+// A child with an empty signal mask and SIGPIPE's default, a pidfd to wait for it and to collect it by.
+void bare_spawn() {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigset_t to_default;
+    sigemptyset(&none);
+    sigemptyset(&to_default);
+    sigaddset(&to_default, SIGPIPE);
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &to_default);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    char program[] = "/bin/true";
+    char* arguments[] = {program, nullptr};
+    pid_t pid = 0;
+    must_be(::posix_spawn(&pid, program, &actions, &attributes, arguments, environ) == 0);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, O_NONBLOCK));
+    pollfd end{fd, POLLIN, 0};
+    siginfo_t info{};
+    must_be(::poll(&end, 1, -1) == 1 && ::waitid(P_PIDFD, static_cast<id_t>(fd), &info, WEXITED | WNOHANG) == 0);
+    ::close(fd);
+}
+const pair spawn_and_wait = compare(
+    "spawn /bin/true (pidfd) and wait", no_object, [](nothing) { bare_spawn(); },
+    [](nothing) {
+        auto child = must(spawn("/bin/true", {}, {.search_path = false}));
+        must(child->wait());
+    });
+
+// The number of the pid namespace, after a look whether /proc is ours, and the start time: field 22 of the stat file.
+void bare_identity() {
+    std::array<char, 1024> text{};
+    const auto length = ::readlink("/proc/self", text.data(), text.size() - 1);
+    must_be(length > 0 && std::atoi(text.data()) == ::getpid());
+    struct stat space{};
+    must_be(::stat("/proc/self/ns/pid", &space) == 0);
+    std::snprintf(text.data(), text.size(), "/proc/%d/stat", ::getpid());
+    const int fd = ::open(text.data(), O_RDONLY | O_CLOEXEC);
+    const auto count = ::read(fd, text.data(), text.size() - 1);
+    ::close(fd);
+    must_be(count > 0);
+    text.at(static_cast<std::size_t>(count)) = '\0';
+    const char* at = std::strrchr(text.data(), ')');
+    for (int field = 2; field < 22; ++field) at = std::strchr(at + 1, ' ');
+    unsigned long long started = std::strtoull(at, nullptr, 10);
+    benchmark::DoNotOptimize(started);
+}
+const pair identity = compare(
+    "process identity_of (readlink, stat, open, read and close in /proc)", no_object, [](nothing) { bare_identity(); },
+    [](nothing) { must(identity_of(::getpid())); });
+
+}  // namespace
