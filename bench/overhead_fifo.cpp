@@ -24,7 +24,7 @@ struct place {
     ~place() { ::unlink(path.c_str()), ::rmdir(directory.c_str()); }
     place(const place&) = delete;
     place& operator=(const place&) = delete;
-    std::string directory = "/tmp/kith_bench_XXXXXX";
+    std::string directory = "/dev/shm/kith_bench_XXXXXX";
     std::string path;
 };
 struct fifo : place {

@@ -3,11 +3,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <kith/sys/process.hpp>
@@ -20,8 +22,8 @@ namespace {
 using namespace kith_bench;
 using namespace kith::sys;
 
-// A child with an empty signal mask and SIGPIPE's default, a pidfd to wait for it and to collect it by.
-void bare_spawn() {
+// A child with an empty signal mask and SIGPIPE's default, and a pidfd for it.
+int bare_spawn() {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -40,14 +42,36 @@ void bare_spawn() {
     must_be(::posix_spawn(&pid, program, &actions, &attributes, arguments, environ) == 0);
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
-    const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, O_NONBLOCK));
-    pollfd end{fd, POLLIN, 0};
-    siginfo_t info{};
-    must_be(::poll(&end, 1, -1) == 1 && ::waitid(P_PIDFD, static_cast<id_t>(fd), &info, WEXITED | WNOHANG) == 0);
-    ::close(fd);
+    return static_cast<int>(::syscall(SYS_pidfd_open, pid, O_NONBLOCK));
 }
-const pair spawn_and_wait = compare(
-    "spawn /bin/true (pidfd) and wait", no_object, [](nothing) { bare_spawn(); },
+void bare_reap(int pidfd) {
+    pollfd end{pidfd, POLLIN, 0};
+    siginfo_t info{};
+    must_be(::poll(&end, 1, -1) == 1);
+    must_be(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) == 0);
+}
+const pair start = compare(
+    "spawn /bin/true (with a pidfd); collected by bare calls", no_object,
+    [](nothing) {
+        const int pidfd = bare_spawn();
+        bare_reap(pidfd);
+        ::close(pidfd);
+    },
+    [](nothing) {
+        const auto pidfd = must(spawn("/bin/true", {}, {.search_path = false}))->release();
+        bare_reap(pidfd.native().get());
+    });
+const pair start_and_wait = compare(
+    "spawn /bin/true and wait (a look first; eventfd: close() can end the wait)", no_object,
+    [](nothing) {
+        const int pidfd = bare_spawn();
+        siginfo_t info{};
+        must_be(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) == 0 || errno == EAGAIN);
+        const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (info.si_pid == 0) bare_reap(pidfd);
+        ::close(bell);
+        ::close(pidfd);
+    },
     [](nothing) {
         auto child = must(spawn("/bin/true", {}, {.search_path = false}));
         must(child->wait());

@@ -162,7 +162,13 @@ ssize_t bare_receive(int fd, bool with_control) {
         message.msg_control = control.data();
         message.msg_controllen = control.size();
     }
-    return ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    const auto count = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    // Whoever gives room for descriptors has to look whether some came.
+    if (with_control) {
+        for (auto* one = CMSG_FIRSTHDR(&message); one != nullptr; one = CMSG_NXTHDR(&message, one))
+            must_be(one->cmsg_level != SOL_SOCKET || one->cmsg_type != SCM_RIGHTS);
+    }
+    return count;
 }
 
 constexpr int messages = 8;  // fewer than the shortest queue takes
@@ -335,18 +341,24 @@ const pair take_descriptor = compare_in_batches(
         for (int i = 0; i < messages; ++i) must_be(bare_send_descriptor(all.their_fd(), STDOUT_FILENO) == 1);
     });
 
-using udp_ends = ends<udp_socket>;
+struct udp_to_somebody : ends<udp_socket> {
+    udp_to_somebody() : ends<udp_socket>{udp_pair()} {}
+    endpoint to = *must(theirs.local());
+    sockaddr_in raw = [this] {
+        sockaddr_in made{};
+        socklen_t size = sizeof made;
+        must_be(::getsockname(their_fd(), reinterpret_cast<sockaddr*>(&made), &size) == 0);
+        return made;
+    }();
+};
 const pair udp_send_to = compare_in_batches(
-    "udp local and send_to 100 B", messages, udp_pair,
-    [](udp_ends& all) {
-        sockaddr_in to{};
-        socklen_t size = sizeof to;
-        must_be(::getsockname(all.their_fd(), reinterpret_cast<sockaddr*>(&to), &size) == 0);
+    "udp send_to 100 B", messages, [] { return udp_to_somebody{}; },
+    [](udp_to_somebody& all) {
         must_be(::sendto(all.our_fd(), room.data(), 100, MSG_DONTWAIT | MSG_NOSIGNAL,
-                         reinterpret_cast<const sockaddr*>(&to), size) == 100);
+                         reinterpret_cast<const sockaddr*>(&all.raw), sizeof all.raw) == 100);
     },
-    [](udp_ends& all) { must(all.ours.send_to(*must(all.theirs.local()), {room.data(), 100})); },
-    [](udp_ends& all) {
+    [](udp_to_somebody& all) { must(all.ours.send_to(all.to, {room.data(), 100})); },
+    [](udp_to_somebody& all) {
         while (::recv(all.their_fd(), room.data(), room.size(), MSG_DONTWAIT) >= 0) {
         }
     });

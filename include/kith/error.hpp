@@ -10,6 +10,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -83,7 +84,7 @@ public:
             for (; at < 3; ++at) ref.text_[at] = '.';
             text.remove_prefix(text.size() - (name_capacity - 3));
         }
-        for (const char c : text) ref.text_[at++] = c;
+        at += text.copy(ref.text_ + at, text.size());
         ref.length_ = static_cast<std::uint8_t>(at);
         return ref;
     }
@@ -103,9 +104,17 @@ public:
 private:
     static constexpr object_ref number(kind what, std::int64_t value) noexcept {
         object_ref ref;
-        ref.kind_ = what;
-        const auto bytes = std::bit_cast<std::array<char, sizeof value>>(value);
-        std::copy_n(bytes.data(), bytes.size(), ref.text_);
+        if consteval {
+            ref.kind_ = what;
+            const auto bytes = std::bit_cast<std::array<char, sizeof value>>(value);
+            std::copy_n(bytes.data(), bytes.size(), ref.text_);
+        } else {
+            // The same in two wide stores: errors are copied at once, and a wide load behind narrow stores is slow.
+            using wide [[gnu::vector_size(16)]] = long long;
+            static_assert(sizeof ref == 2 * sizeof(wide) && std::endian::native == std::endian::little);
+            const wide halves[2] = {{value, 0}, {0, static_cast<long long>(what) << 48}};
+            std::memcpy(static_cast<void*>(&ref), halves, sizeof ref);
+        }
         return ref;
     }
     char text_[name_capacity] = {};

@@ -34,11 +34,22 @@ class KITH_EXPORT io_fd {
 public:
     io_fd() noexcept = default;
     io_fd(owned_fd fd, fd_mode mode) noexcept : fd_{fd.release()}, mode_{mode} {}
-    io_fd(io_fd&& other) noexcept;
+    io_fd(io_fd&& other) noexcept
+        : fd_{other.fd_.load(std::memory_order_relaxed)},
+          bell_{other.bell_.load(std::memory_order_relaxed)},
+          waiters_pid_{other.waiters_pid_.load(std::memory_order_relaxed)},
+          mode_{other.mode_} {
+        // Moving needs exclusive access, so nothing has to be ordered.
+        other.fd_.store(-1, std::memory_order_relaxed);
+        other.bell_.store(-1, std::memory_order_relaxed);
+    }
     io_fd& operator=(io_fd&& other) noexcept;
     io_fd(const io_fd&) = delete;
     io_fd& operator=(const io_fd&) = delete;
-    ~io_fd() { close(); }
+    ~io_fd() {
+        // Most were moved from: nothing to call for.
+        if (is_open() || bell_.load(std::memory_order_relaxed) >= 0) close();
+    }
 
     /// Takes over a descriptor from elsewhere and reads its mode. Errors: `invalid` (not open).
     [[nodiscard]] static result<io_fd> adopt(owned_fd fd) noexcept;

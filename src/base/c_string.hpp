@@ -13,19 +13,27 @@ namespace kith::inline KITH_ABI::detail {
 template <std::size_t Capacity>
 class c_string {
 public:
+    c_string() noexcept { text_[0] = '\0'; }  // the rest is left as it is on purpose
+
+    /// One return and nothing copied: the array may be a page.
     [[nodiscard]] static result<c_string> from(std::string_view text, const char* operation) noexcept {
-        if (text.size() > Capacity) return fail(errc::too_long, operation, ENAMETOOLONG, object_ref::name(text));
-        if (text.find('\0') != std::string_view::npos)
+        result<c_string> made{std::in_place};
+        if (const auto assigned = made->assign(text, operation); !assigned) [[unlikely]]
+            made = fail(assigned.error());
+        return made;
+    }
+    [[nodiscard]] result<void> assign(std::string_view text, const char* operation) noexcept {
+        if (text.size() > Capacity) [[unlikely]]
+            return fail(errc::too_long, operation, ENAMETOOLONG, object_ref::name(text));
+        if (text.find('\0') != std::string_view::npos) [[unlikely]]
             return fail(errc::invalid, operation, EINVAL, object_ref::name(text));
-        c_string copy;
-        text.copy(copy.text_, text.size());
-        copy.text_[text.size()] = '\0';
-        return copy;
+        text.copy(text_, text.size());
+        text_[text.size()] = '\0';
+        return {};
     }
     [[nodiscard]] const char* get() const noexcept { return text_; }
 
 private:
-    c_string() noexcept {}  // NOLINT(modernize-use-equals-default): the array is left uninitialised on purpose
     char text_[Capacity + 1];
 };
 

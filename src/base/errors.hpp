@@ -15,4 +15,11 @@ namespace kith::inline KITH_ABI::detail {
     return fail(code_for(os_error), operation, os_error, object);
 }
 
+/// A failure made in the result itself, about the descriptor or id `number`. Out of line and never copied: what callers
+/// poll with should cost little more than the system call.
+template <class T, object_ref (*About)(int) noexcept = &object_ref::descriptor>
+[[nodiscard, gnu::noinline]] result<T> failed(errc code, const char* operation, int os_error, int number) noexcept {
+    return result<T>{std::unexpect, code, operation, os_error, About(number)};
+}
+
 }  // namespace kith::inline KITH_ABI::detail

@@ -72,22 +72,15 @@ void stay::make_bell() noexcept {
 }  // namespace detail
 
 // Moving needs exclusive access, so nothing has to be ordered.
-io_fd::io_fd(io_fd&& other) noexcept
-    : fd_{other.fd_.load(std::memory_order_relaxed)},
-      bell_{other.bell_.load(std::memory_order_relaxed)},
-      waiters_pid_{other.waiters_pid_.load(std::memory_order_relaxed)},
-      mode_{other.mode_} {
-    other.fd_.store(-1, std::memory_order_relaxed);
-    other.bell_.store(-1, std::memory_order_relaxed);
-}
-
 io_fd& io_fd::operator=(io_fd&& other) noexcept {
     if (this != &other) {
         close();
-        fd_.store(other.fd_.exchange(-1));
-        bell_.store(other.bell_.exchange(-1));
-        waiters_pid_.store(other.waiters_pid_.load());
+        fd_.store(other.fd_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        bell_.store(other.bell_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        waiters_pid_.store(other.waiters_pid_.load(std::memory_order_relaxed), std::memory_order_relaxed);
         mode_ = other.mode_;
+        other.fd_.store(-1, std::memory_order_relaxed);
+        other.bell_.store(-1, std::memory_order_relaxed);
     }
     return *this;
 }
@@ -110,8 +103,10 @@ void io_fd::close() noexcept {
 }
 
 owned_fd io_fd::release() noexcept {
-    owned_fd fd{fd_.exchange(-1)};
-    owned_fd{bell_.exchange(-1)}.reset();
+    owned_fd fd{fd_.load(std::memory_order_relaxed)};
+    fd_.store(-1, std::memory_order_relaxed);
+    const owned_fd bell{bell_.load(std::memory_order_relaxed)};
+    bell_.store(-1, std::memory_order_relaxed);
     return fd;
 }
 

@@ -11,12 +11,6 @@
 
 namespace kith::inline KITH_ABI::detail {
 
-/// A failed transfer. Out of line and made in place: what callers poll with should cost little more than the call.
-[[nodiscard, gnu::noinline]] inline result<std::size_t> transfer_failed(errc code, const char* operation, int os_error,
-                                                                        int fd) noexcept {
-    return result<std::size_t>{std::unexpect, code, operation, os_error, object_ref::descriptor(fd)};
-}
-
 /// What an attempt that moved nothing means.
 enum class zero : bool {
     is_a_count,
@@ -24,40 +18,54 @@ enum class zero : bool {
 };
 
 /// Calls `attempt(fd)`, a system call that returns a count or -1 with errno, until it does not report
-/// EAGAIN, waiting for `events` in between. `code_of(errno)` names the failure. On a descriptor in blocking
-/// mode the wait comes first, so that the attempt does not wait without a deadline. Once it has waited, close() in
-/// another thread ends the call with `stopped`, and does not close under an attempt.
-template <zero Zero = zero::is_a_count, class Attempt, class CodeOf>
-[[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
-                                           const char* operation, Attempt attempt, CodeOf code_of) noexcept {
+/// EAGAIN, waiting for `events` in between. `code_of(errno)` names the failure, `value_of(count)` makes what is
+/// returned. On a descriptor in blocking mode the wait comes first, so that the attempt does not wait without a
+/// deadline. Once it has waited, close() in another thread ends the call with `stopped`, and does not close under an
+/// attempt.
+template <zero Zero = zero::is_a_count, class Attempt, class CodeOf, class ValueOf>
+[[nodiscard]] auto transfer_as(const io_fd& object, short events, const wait_policy& wait, const char* operation,
+                               Attempt attempt, CodeOf code_of, ValueOf value_of) noexcept {
+    using value = decltype(value_of(std::size_t{}));
     const bool blocking = object.mode() == fd_mode::blocking;
     bool wait_first = blocking;
     bool begun = false;  // an attempt found nothing, or a wait ended well
     std::optional<stay> here;
     for (;;) {
-        if (wait_first) {
+        if (wait_first) [[unlikely]] {
             // Not in blocking mode: an attempt might wait in the kernel, and close() with it.
             if (!here && !blocking && object.is_open()) here.emplace(object);
             const auto ready =
                 here ? here->wait_for(events, wait, operation) : object.wait_for(events, wait, operation);
-            if (!ready && (object.is_open() || !begun)) return fail(ready.error());
+            if (!ready && (object.is_open() || !begun)) return result<value>{std::unexpect, ready.error()};
             begun = true;
         }
         const int fd = object.native().get();
-        if (begun && fd < 0) return transfer_failed(errc::stopped, operation, 0, fd);
+        if (begun && fd < 0) [[unlikely]]
+            return failed<value>(errc::stopped, operation, 0, fd);
         const auto n = attempt(fd);
-        if (n > 0 || (n == 0 && Zero == zero::is_a_count)) [[likely]]
-            return static_cast<std::size_t>(n);
-        if (n == 0) return transfer_failed(errc::end_of_stream, operation, 0, fd);
+        if (n > 0 || (n == 0 && Zero == zero::is_a_count)) [[likely]] {
+            if constexpr (std::is_void_v<value>)
+                return value_of(static_cast<std::size_t>(n)), result<value>{};
+            else
+                return result<value>{value_of(static_cast<std::size_t>(n))};
+        }
+        if (n == 0) return failed<value>(errc::end_of_stream, operation, 0, fd);
         const int os_error = errno;
         if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) continue;
-        if (os_error != EAGAIN) return transfer_failed(code_of(os_error), operation, os_error, fd);
-        if (wait.until.is_immediate()) return transfer_failed(errc::would_block, operation, EAGAIN, fd);
+        if (os_error != EAGAIN) return failed<value>(code_of(os_error), operation, os_error, fd);
+        if (wait.until.is_immediate()) return failed<value>(errc::would_block, operation, EAGAIN, fd);
         wait_first = true;
         begun = true;
     }
 }
 
+/// The same, and what is returned is the count.
+template <zero Zero = zero::is_a_count, class Attempt, class CodeOf>
+[[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
+                                           const char* operation, Attempt attempt, CodeOf code_of) noexcept {
+    return transfer_as<Zero>(object, events, wait, operation, attempt, code_of,
+                             [](std::size_t count) { return count; });
+}
 template <zero Zero = zero::is_a_count, class Attempt>
 [[nodiscard]] result<std::size_t> transfer(const io_fd& object, short events, const wait_policy& wait,
                                            const char* operation, Attempt attempt) noexcept {

@@ -17,10 +17,8 @@ result<duplex_pair> open_duplex_pipe() noexcept {
 
 result<std::size_t> duplex_end::read_some(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
-    auto count = detail::transfer(*this, POLLIN, wait, "recv",
-                                  [&](int fd) { return ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT); });
-    if (count && *count == 0) return fail(errc::end_of_stream, "recv", 0, object_ref::descriptor(native().get()));
-    return count;
+    return detail::transfer<detail::zero::is_the_end>(
+        *this, POLLIN, wait, "recv", [&](int fd) { return ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT); });
 }
 
 result<void> duplex_end::read_full(byte_span buffer, std::size_t& done, const wait_policy& wait) noexcept {

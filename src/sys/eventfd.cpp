@@ -18,20 +18,19 @@ result<event_fd> open_eventfd(std::uint32_t initial, eventfd_mode mode) noexcept
 
 result<std::uint64_t> event_fd::take(const wait_policy& wait) noexcept {
     std::uint64_t number = 0;
-    auto count = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &number, 8); });
-    if (!count) return fail(count.error());
-    return number;
+    return detail::transfer_as(
+        *this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &number, 8); }, detail::code_for,
+        [&](std::size_t) { return number; });
 }
 
 result<void> event_fd::add(std::uint64_t number, const wait_policy& wait) noexcept {
     const auto try_once = [&](const wait_policy& how) {
-        return detail::transfer(*this, POLLOUT, how, "write", [&](int fd) { return ::write(fd, &number, 8); });
+        return detail::transfer_as(
+            *this, POLLOUT, how, "write", [&](int fd) { return ::write(fd, &number, 8); }, detail::code_for,
+            [](std::size_t) {});
     };
     // Room for 1 is what POLLOUT means, so only for 1 the kernel's own wait is enough.
-    if (number <= 1 || mode() == fd_mode::blocking || wait.until.is_immediate()) {
-        if (auto written = try_once(wait); !written) return fail(written.error());
-        return {};
-    }
+    if (number <= 1 || mode() == fd_mode::blocking || wait.until.is_immediate()) return try_once(wait);
     for (auto pause = std::chrono::microseconds{20};; pause = std::min(2 * pause, std::chrono::microseconds{2000})) {
         const auto written = try_once(deadline::immediate());
         if (written) return {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "base/observer.hpp"
@@ -95,10 +96,10 @@ result<received> receive_message(const io_fd& socket, boundaries kind, byte_span
     out->truncated = cut && (message.msg_flags & MSG_TRUNC) != 0;
     out->attachments_lost = (message.msg_flags & MSG_CTRUNC) != 0;
     if (message.msg_namelen != 0) out->from = sys::unix_name::from_sockaddr(&from, message.msg_namelen);
-    const auto self = object_ref::descriptor(socket.native().get());
-    if (out->surplus != 0) notify(event_kind::surplus_closed, operation, self, 0, out->surplus);
-    if (*count == 0 && (kind == boundaries::none || (kind == boundaries::packets && !has_time)))
-        out = fail(errc::end_of_stream, operation, 0, self);
+    if (out->surplus != 0) [[unlikely]]
+        notify(event_kind::surplus_closed, operation, object_ref::descriptor(socket.native().get()), 0, out->surplus);
+    if (*count == 0 && (kind == boundaries::none || (kind == boundaries::packets && !has_time))) [[unlikely]]
+        out = fail(errc::end_of_stream, operation, 0, object_ref::descriptor(socket.native().get()));
     return out;
 }
 
@@ -106,9 +107,8 @@ result<received> receive_message(const io_fd& socket, boundaries kind, byte_span
 
 result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attachments& with, const sys::unix_name* to,
                               const wait_policy& wait) noexcept {
-    const auto self = object_ref::descriptor(socket.native().get());
     if (with.descriptors.size() > max_passed_descriptors)
-        return fail(errc::invalid, "sendmsg(SCM_RIGHTS)", EINVAL, self);
+        return fail(errc::invalid, "sendmsg(SCM_RIGHTS)", EINVAL, object_ref::descriptor(socket.native().get()));
 
     control_buffer<all_we_send> control;
     if (!with.descriptors.empty()) {
@@ -122,14 +122,15 @@ result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attach
         control.append(SOL_SOCKET, SCM_CREDENTIALS, std::as_bytes(std::span{&who, 1}));
     }
 
-    unix_address address{to != nullptr ? *to : sys::unix_name{}};
+    std::optional<unix_address> address;
     iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     if (to != nullptr) {
-        message.msg_name = &address.address;
-        message.msg_namelen = address.size;
+        address.emplace(*to);
+        message.msg_name = &address->address;
+        message.msg_namelen = address->size;
     }
     if (control.size() != 0) {
         message.msg_control = control.data();

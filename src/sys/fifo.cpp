@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "base/backoff.hpp"
 #include "base/c_string.hpp"
@@ -23,29 +24,37 @@ static_assert(fifo_path{""}.directory == AT_FDCWD);
 
 /// A fifo_path as the system calls want it.
 struct place {
+    place() noexcept {}  // NOLINT(modernize-use-equals-default): otherwise the page is filled with zeros first
     detail::c_path path;
-    int directory;
-    object_ref about;
+    int directory = AT_FDCWD;
+    std::string_view name;  // the caller's
+    [[nodiscard]] object_ref about() const noexcept { return object_ref::name(name); }
     static result<place> from(const fifo_path& path, const char* operation) noexcept {
-        const auto text = detail::c_path::from(path.path, operation);
-        if (!text) return fail(text.error());
-        return place{*text, path.directory, object_ref::name(path.path)};
+        result<place> made{std::in_place};  // the only one: a copy would be a page
+        made->directory = path.directory;
+        made->name = path.path;
+        if (const auto set = made->path.assign(path.path, operation); !set) [[unlikely]]
+            made = fail(set.error());
+        return made;
     }
 };
 
-result<struct stat> look_at(const place& where, const char* operation) noexcept {
-    struct stat file{};
+result<void> look_at(const place& where, const char* operation, struct stat& file) noexcept {
     if (::fstatat(where.directory, where.path.get(), &file, AT_SYMLINK_NOFOLLOW) != 0)
-        return detail::fail_os(operation, errno, where.about);
-    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, operation, 0, where.about);
-    return file;
+        return detail::fail_os(operation, errno, where.about());
+    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, operation, 0, where.about());
+    return {};
+}
+result<void> look_at(const place& where, const char* operation) noexcept {
+    struct stat file;
+    return look_at(where, operation, file);
 }
 
 // Of what was opened, not of the name: the name may mean another file by now.
-result<owned_fd> checked(owned_fd fd, object_ref about) noexcept {
-    struct stat file{};
-    if (::fstat(fd.get(), &file) != 0) return detail::fail_os("fstat", errno, about);
-    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, "open", 0, about);
+result<owned_fd> checked(owned_fd fd, const place& where) noexcept {
+    struct stat file;
+    if (::fstat(fd.get(), &file) != 0) return detail::fail_os("fstat", errno, where.about());
+    if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, "open", 0, where.about());
     return fd;
 }
 
@@ -62,10 +71,10 @@ std::unexpected<error> open_failed(int os_error, int access, object_ref about) n
 result<owned_fd> open_at_once(const place& where, int access, const wait_policy& wait) noexcept {
     for (;;) {
         owned_fd fd{::openat(where.directory, where.path.get(), access | always | O_NONBLOCK)};
-        if (fd.valid()) return checked(std::move(fd), where.about);
+        if (fd.valid()) return checked(std::move(fd), where);
         const int os_error = errno;
         if (os_error == EINTR && wait.signal == on_signal::retry && !wait.stop_requested()) continue;
-        return open_failed(os_error, access, where.about);
+        return open_failed(os_error, access, where.about());
     }
 }
 
@@ -74,10 +83,10 @@ result<owned_fd> open_blocking(const place& where, int access) noexcept {
     // Looked at first: opening something else for blocking use may do anything.
     if (auto fifo = look_at(where, "open"); !fifo) return fail(fifo.error());
     owned_fd fd{detail::retry([&] { return ::openat(where.directory, where.path.get(), access | always); })};
-    if (!fd.valid()) return open_failed(errno, access, where.about);
-    auto fifo = checked(std::move(fd), where.about);
+    if (!fd.valid()) return open_failed(errno, access, where.about());
+    auto fifo = checked(std::move(fd), where);
     if (fifo && ::fcntl(fifo->get(), F_SETFL, access | O_NONBLOCK) != 0)
-        return detail::fail_os("fcntl(F_SETFL)", errno, where.about);
+        return detail::fail_os("fcntl(F_SETFL)", errno, where.about());
     return fifo;
 }
 
@@ -95,8 +104,8 @@ result<void> create_fifo(const fifo_path& path, mode_t mode, creation policy) no
     if (policy != creation::must_exist) {
         if (::mkfifoat(where->directory, where->path.get(), mode) == 0) return {};
         // mknod(2): EPERM is a file system without FIFOs; a missing right is EACCES.
-        if (errno == EPERM) return fail(errc::wrong_filesystem, "mkfifo", EPERM, where->about);
-        if (errno != EEXIST || policy == creation::must_be_new) return detail::fail_os("mkfifo", errno, where->about);
+        if (errno == EPERM) return fail(errc::wrong_filesystem, "mkfifo", EPERM, where->about());
+        if (errno != EEXIST || policy == creation::must_be_new) return detail::fail_os("mkfifo", errno, where->about());
     }
     if (auto fifo = look_at(*where, "mkfifo"); !fifo) return fail(fifo.error());
     return {};
@@ -106,20 +115,21 @@ result<void> remove_fifo(const fifo_path& path) noexcept {
     const auto where = place::from(path, "unlink");
     if (!where) return fail(where.error());
     if (auto fifo = look_at(*where, "unlink"); !fifo) return fail(fifo.error());
-    if (::unlinkat(where->directory, where->path.get(), 0) != 0) return detail::fail_os("unlink", errno, where->about);
+    if (::unlinkat(where->directory, where->path.get(), 0) != 0)
+        return detail::fail_os("unlink", errno, where->about());
     return {};
 }
 
 result<fifo_status> fifo_status_of(const fifo_path& path) noexcept {
     const auto where = place::from(path, "stat");
     if (!where) return fail(where.error());
-    const auto file = look_at(*where, "stat");
-    if (!file) return fail(file.error());
-    return fifo_status{.mode = file->st_mode & 07777U,
-                       .uid = file->st_uid,
-                       .gid = file->st_gid,
-                       .device = file->st_dev,
-                       .inode = file->st_ino};
+    struct stat file;
+    if (const auto found = look_at(*where, "stat", file); !found) return fail(found.error());
+    return fifo_status{.mode = file.st_mode & 07777U,
+                       .uid = file.st_uid,
+                       .gid = file.st_gid,
+                       .device = file.st_dev,
+                       .inode = file.st_ino};
 }
 
 result<fifo_reader> open_fifo_reader(const fifo_path& path, const wait_policy& wait) noexcept {
@@ -129,7 +139,7 @@ result<fifo_reader> open_fifo_reader(const fifo_path& path, const wait_policy& w
     if (!fd) return fail(fd.error());
     fifo_reader reader{std::move(*fd), fd_mode::nonblocking};
     if (!plain_wait(wait) && !wait.until.is_immediate()) {
-        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(where->about));
+        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(where->about()));
     }
     return reader;
 }
@@ -142,14 +152,14 @@ result<fifo_writer> open_fifo_writer(const fifo_path& path, const wait_policy& w
         if (!fd) return fail(fd.error());
         return fifo_writer{std::move(*fd), fd_mode::nonblocking};
     }
-    detail::backoff looks{wait, "open", where->about};
-    for (;;) {
+    for (std::optional<detail::backoff> looks;;) {
         auto fd = open_at_once(*where, O_WRONLY, wait);
         if (fd) return fifo_writer{std::move(*fd), fd_mode::nonblocking};
         if (fd.error().os_error() != ENXIO) return fail(fd.error());
         // Only a FIFO can get a reader later.
         if (auto fifo = look_at(*where, "open"); !fifo) return fail(fifo.error());
-        if (auto slept = looks.pause(ENXIO); !slept) return fail(slept.error());
+        if (!looks) looks.emplace(wait, "open", where->about());
+        if (auto slept = looks->pause(ENXIO); !slept) return fail(slept.error());
     }
 }
 

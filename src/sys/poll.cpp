@@ -119,14 +119,18 @@ result<std::size_t> event_set::wait(std::span<ready> found, const wait_policy& h
     if (found.empty()) return fail(errc::invalid, "epoll_wait", EINVAL, object_ref::descriptor(native().get()));
     epoll_event events[64];
     const int room = static_cast<int>(std::min(found.size(), std::size(events)));
-    const auto count = detail::transfer(*this, POLLIN, how, "epoll_wait", [&](int fd) -> ssize_t {
-        const int n = ::epoll_wait(fd, events, room, 0);
-        if (n == 0) errno = EAGAIN;
-        return n == 0 ? -1 : n;
-    });
-    if (!count) return fail(count.error());
-    for (std::size_t i = 0; i < *count; ++i) found[i] = {events[i].data.u64, events[i].events};
-    return *count;
+    return detail::transfer_as(
+        *this, POLLIN, how, "epoll_wait",
+        [&](int fd) -> ssize_t {
+            const int n = ::epoll_wait(fd, events, room, 0);
+            if (n == 0) errno = EAGAIN;
+            return n == 0 ? -1 : n;
+        },
+        detail::code_for,
+        [&](std::size_t count) {
+            for (std::size_t i = 0; i < count; ++i) found[i] = {events[i].data.u64, events[i].events};
+            return count;
+        });
 }
 
 }  // namespace kith::inline KITH_ABI::sys

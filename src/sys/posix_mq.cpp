@@ -46,30 +46,27 @@ bool parse_field(std::string_view& line, std::string_view key, std::int64_t& val
 result<void> posix_mq::send(byte_view body, unsigned priority, const wait_policy& wait) const noexcept {
     // The C library wants an address also of nothing.
     const auto* const bytes = body.empty() ? "" : reinterpret_cast<const char*>(body.data());
-    const auto sent = detail::transfer(
+    return detail::transfer_as(
         *this, POLLOUT, wait, "mq_send",
         [&](int fd) -> ssize_t {
             if (mode() == fd_mode::nonblocking) return ::mq_send(fd, bytes, body.size(), priority);
             return looked(::mq_timedsend(fd, bytes, body.size(), priority, &long_ago));
         },
-        [&](int os_error) { return access_code(*this, os_error); });
-    if (!sent) return fail(sent.error());
-    return {};
+        [&](int os_error) { return access_code(*this, os_error); }, [](std::size_t) {});
 }
 
 result<prioritised_message> posix_mq::receive(byte_span buffer, const wait_policy& wait) const noexcept {
     char none;
     auto* const bytes = buffer.empty() ? &none : reinterpret_cast<char*>(buffer.data());
     unsigned priority = 0;
-    const auto size = detail::transfer(
+    return detail::transfer_as(
         *this, POLLIN, wait, "mq_receive",
         [&](int fd) -> ssize_t {
             if (mode() == fd_mode::nonblocking) return ::mq_receive(fd, bytes, buffer.size(), &priority);
             return looked(::mq_timedreceive(fd, bytes, buffer.size(), &priority, &long_ago));
         },
-        [&](int os_error) { return os_error == EMSGSIZE ? errc::truncated : access_code(*this, os_error); });
-    if (!size) return fail(size.error());
-    return prioritised_message{*size, priority};
+        [&](int os_error) { return os_error == EMSGSIZE ? errc::truncated : access_code(*this, os_error); },
+        [&](std::size_t size) { return prioritised_message{size, priority}; });
 }
 
 result<std::uint64_t> posix_mq::drain() const noexcept {

@@ -63,12 +63,8 @@ std::unexpected<error> open_failure(std::string_view name, int os_error) noexcep
     }
 }
 
-struct opened {
-    owned_fd fd;
-    bool created;
-};
-
-result<opened> open_descriptor(std::string_view name, const c_name& path, const posix_mq_options& options) noexcept {
+result<owned_fd> open_descriptor(std::string_view name, const c_name& path, const posix_mq_options& options,
+                                 bool& created) noexcept {
     const int flags = flag_of(options.access) | O_NONBLOCK | O_CLOEXEC;
     mq_attr wish{};
     const bool any = options.max_messages == 0 && options.message_size == 0;
@@ -83,11 +79,12 @@ result<opened> open_descriptor(std::string_view name, const c_name& path, const 
         if (options.create != creation::must_exist) {
             owned_fd fd{::mq_open(path.get(), flags | O_CREAT | O_EXCL, static_cast<mode_t>(options.mode),
                                   any ? nullptr : &wish)};
-            if (fd.valid()) return opened{std::move(fd), true};
+            created = fd.valid();
+            if (created) return fd;
             if (errno != EEXIST || options.create == creation::must_be_new) return open_failure(name, errno);
         }
         owned_fd fd{::mq_open(path.get(), flags)};
-        if (fd.valid()) return opened{std::move(fd), false};
+        if (fd.valid()) return fd;
         if (errno != ENOENT || options.create == creation::must_exist) return open_failure(name, errno);
         detail::notify(event_kind::retried, "mq_open", object_ref::name(name), ENOENT);
     }
@@ -99,11 +96,12 @@ result<opened> open_descriptor(std::string_view name, const c_name& path, const 
 result<posix_mq> posix_mq::open(std::string_view name, const posix_mq_options& options) noexcept {
     const auto path = c_name::from(name, "mq_open");
     if (!path) return fail(path.error());
-    auto found = open_descriptor(name, *path, options);
-    if (!found) return fail(found.error());
-    posix_mq queue{io_fd{std::move(found->fd), fd_mode::nonblocking}};
-    queue.created_ = found->created;
-    if (queue.created_) return queue;
+    bool created = false;
+    auto fd = open_descriptor(name, *path, options, created);
+    if (!fd) return fail(fd.error());
+    posix_mq queue{io_fd{std::move(*fd), fd_mode::nonblocking}};
+    queue.created_ = created;
+    if (created) return queue;
 
     // The kernel ignores the attributes when the queue exists.
     const auto now = queue.attributes();

@@ -38,16 +38,22 @@ bool has_size_of_semaphore(std::string_view name) noexcept {
     return ::stat(path, &file) != 0 || file.st_size == sizeof(sem_t);
 }
 
-result<void> try_wait(sem_t* sem, const wait_policy& wait, bool& done) noexcept {
-    done = true;
-    while (::sem_trywait(sem) != 0) {
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) return detail::fail_os("sem_trywait", errno);
-        if (wait.until.is_immediate()) return fail(errc::would_block, "sem_trywait", EAGAIN);
-        done = false;
-        break;
-    }
-    return {};
+object_ref no_object(int) noexcept { return {}; }
+
+// 0, or the errno of a look without waiting.
+int try_wait(sem_t* sem) noexcept {
+    while (::sem_trywait(sem) != 0)
+        if (errno != EINTR) return errno;
+    return 0;
+}
+
+// Whether a look that found `os_error` is the end of the call, and how it ends.
+bool ends(int os_error, const wait_policy& wait) noexcept { return os_error != EAGAIN || wait.until.is_immediate(); }
+result<void> end_of(int os_error) noexcept {
+    if (os_error == 0) [[likely]]
+        return {};
+    const auto code = os_error == EAGAIN ? errc::would_block : detail::code_for(os_error);
+    return detail::failed<void, no_object>(code, "sem_trywait", os_error, 0);
 }
 
 result<void> post_to(sem_t* sem) noexcept {
@@ -110,8 +116,7 @@ result<void> posix_sem::wait(const wait_policy& wait) const noexcept {
     if (wait.stop_requested()) return fail(errc::stopped, "sem_clockwait");
     sem_t* sem = native();
     if (sem == nullptr) return fail(errc::invalid, "sem_clockwait", EBADF);
-    bool done = false;
-    if (auto tried = try_wait(sem, wait, done); !tried || done) return tried;
+    if (const int tried = try_wait(sem); ends(tried, wait)) return end_of(tried);
 
     const waiting stay{*this};
     const auto closed = [this] { return sem_.load() == nullptr; };
@@ -189,8 +194,7 @@ void unnamed_sem::destroy() noexcept { ::sem_destroy(&sem_); }
 
 result<void> unnamed_sem::wait(const wait_policy& wait) noexcept {
     if (wait.stop_requested()) return fail(errc::stopped, "sem_clockwait");
-    bool done = false;
-    if (auto tried = try_wait(&sem_, wait, done); !tried || done) return tried;
+    if (const int tried = try_wait(&sem_); ends(tried, wait)) return end_of(tried);
     const bool sliced = wait.stop != nullptr && wait.stop->stop_possible();
     return detail::wait_on_semaphore(&sem_, sliced, wait, {}, [] { return false; });
 }

@@ -40,8 +40,12 @@ result<owned_fd> open_descriptor(const shm_name& name, std::string_view text, in
     }
 }
 
-// Waits until the object is as large as expected (any size but 0 if nothing is expected), and checks it.
-result<void> await_size(int fd, std::size_t expected, const wait_policy& wait, object_ref about) noexcept {
+// Waits until the object, `now` bytes long, is as large as expected (any size but 0 if nothing is expected), and checks
+// it.
+result<void> await_size(int fd, std::size_t now, std::size_t expected, const wait_policy& wait,
+                        object_ref about) noexcept {
+    if (expected == 0 ? now != 0 : now == expected) [[likely]]
+        return {};
     auto patience = wait;
     if (patience.until.is_never()) patience.until = deadline::in(posix_shm_creator_patience);
     detail::backoff looks{patience, "shm_open", about};
@@ -90,7 +94,8 @@ result<posix_shm> posix_shm::open(std::string_view name, const posix_shm_options
         const auto size = detail::size_of(found->get(), about);
         if (!size) return fail(size.error());
         if (options.wait_for_size) {
-            if (auto ready = await_size(found->get(), options.size, wait, about); !ready) return fail(ready.error());
+            if (auto ready = await_size(found->get(), *size, options.size, wait, about); !ready)
+                return fail(ready.error());
         } else if (options.size != 0 && *size != options.size) {
             return fail(errc::wrong_size, "shm_open", 0, about);
         }

@@ -69,11 +69,9 @@ result<void> socket_base::set_receive_buffer(std::size_t bytes) noexcept {
 
 result<std::size_t> stream_socket::read_some(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
-    auto count = detail::transfer(
+    return detail::transfer<detail::zero::is_the_end>(
         *this, POLLIN, wait, "recv", [&](int fd) { return ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT); },
         detail::connection_code);
-    if (count && *count == 0) return fail(errc::end_of_stream, "recv", 0, object_ref::descriptor(native().get()));
-    return count;
 }
 
 result<void> stream_socket::read_full(byte_span buffer, std::size_t& done, const wait_policy& wait) noexcept {
@@ -87,13 +85,10 @@ result<void> stream_socket::read_full(byte_span buffer, std::size_t& done, const
 
 result<std::size_t> stream_socket::peek(byte_span buffer, const wait_policy& wait) noexcept {
     if (buffer.empty()) return 0;
-    auto count = detail::transfer(
+    return detail::transfer<detail::zero::is_the_end>(
         *this, POLLIN, wait, "recv(MSG_PEEK)",
         [&](int fd) { return ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_PEEK); },
         detail::connection_code);
-    if (count && *count == 0)
-        return fail(errc::end_of_stream, "recv(MSG_PEEK)", 0, object_ref::descriptor(native().get()));
-    return count;
 }
 
 result<std::size_t> stream_socket::write_some(byte_view bytes, const wait_policy& wait) noexcept {

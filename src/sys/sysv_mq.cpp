@@ -110,6 +110,8 @@ result<received_message> receive_in_place(int id, const receive_request& request
     for (;;) {
         if (const auto n = request.attempt(id, block); n >= 0) [[likely]]
             return request.received(n);
+        if (errno == ENOMSG && wait.until.is_immediate())
+            return detail::failed<received_message, &object_ref::sysv_id>(errc::would_block, "msgrcv", ENOMSG, id);
         if (errno == ENOMSG) return receive_later(id, request, wait);
         if (errno != EINTR || wait.signal == on_signal::report) return receive_failure(id, errno);
     }

@@ -41,15 +41,11 @@ struct step_array {
     }
 };
 
-}  // namespace
-
-result<void> sysv_sem::apply(std::span<const sem_operation> steps, const wait_policy& wait) const noexcept {
-    const auto about = object_ref::sysv_id(id_);
-    if (steps.empty()) return fail(errc::invalid, "semop", EINVAL, about);
-    if (steps.size() > most_steps) return fail(errc::too_long, "semop", E2BIG, about);
+// Does `steps` or waits; `may_refuse` as above.
+result<void> run(int id, std::span<sembuf> steps, bool may_refuse, const wait_policy& wait) noexcept {
+    const auto about = object_ref::sysv_id(id);
     if (wait.stop_requested()) return fail(errc::stopped, "semtimedop", 0, about);
 
-    step_array array{steps, wait.until.is_immediate()};
     const bool sliced = wait.stop != nullptr && wait.stop->stop_possible() && !wait.until.is_immediate();
     bool told = false;
     for (;;) {
@@ -57,14 +53,16 @@ result<void> sysv_sem::apply(std::span<const sem_operation> steps, const wait_po
         const auto slice_end =
             sliced ? deadline::earlier(wait.until, deadline::in(std::chrono::nanoseconds{stop_slice_ns})) : wait.until;
         const auto left = endless ? timespec{} : detail::remaining(slice_end);
-        if (::semtimedop(id_, array.steps, array.size, endless ? nullptr : &left) == 0) [[likely]]
+        if (::semtimedop(id, steps.data(), steps.size(), endless ? nullptr : &left) == 0) [[likely]]
             return {};
         const int os_error = errno;
+        if (os_error == EAGAIN && wait.until.is_immediate())
+            return detail::failed<void, &object_ref::sysv_id>(errc::would_block, "semtimedop", EAGAIN, id);
         if (os_error == EINTR) {
             if (wait.signal == on_signal::report) return fail(errc::stopped, "semtimedop", EINTR, about);
         } else if (os_error != EAGAIN) {
             return fail(code_of_semop(os_error), "semtimedop", os_error, about);
-        } else if (array.may_refuse && (endless || !detail::expired(slice_end))) {
+        } else if (may_refuse && (endless || !detail::expired(slice_end))) {
             // The kernel never cuts a time-out short, so a step without waiting refused.
             return fail(errc::would_block, "semtimedop", EAGAIN, about);
         } else if (detail::expired(wait.until)) {
@@ -76,14 +74,26 @@ result<void> sysv_sem::apply(std::span<const sem_operation> steps, const wait_po
     }
 }
 
+}  // namespace
+
+result<void> sysv_sem::apply(std::span<const sem_operation> steps, const wait_policy& wait) const noexcept {
+    if (steps.empty()) return fail(errc::invalid, "semop", EINVAL, object_ref::sysv_id(id_));
+    if (steps.size() > most_steps) return fail(errc::too_long, "semop", E2BIG, object_ref::sysv_id(id_));
+    step_array array{steps, wait.until.is_immediate()};
+    return run(id_, {array.steps, array.size}, array.may_refuse, wait);
+}
+
 result<void> sysv_sem::step(std::uint16_t number, int amount, int sign, sem_undo undo,
                             const wait_policy& wait) const noexcept {
     // 0 would turn P into "wait for zero", and more than SEMVMX would wait for ever.
     if (amount < 1 || amount > sysv_sem_max_value)
         return fail(errc::invalid, "semtimedop", ERANGE, object_ref::sysv_id(id_));
-    const sem_operation one{
-        .number = number, .delta = static_cast<std::int16_t>(sign * amount), .undo = undo == sem_undo::at_exit};
-    return apply({&one, 1}, wait);
+    const bool immediate = wait.until.is_immediate();
+    sembuf one{
+        .sem_num = number,
+        .sem_op = static_cast<short>(sign * amount),
+        .sem_flg = static_cast<short>((undo == sem_undo::at_exit ? SEM_UNDO : 0) | (immediate ? IPC_NOWAIT : 0))};
+    return run(id_, {&one, 1}, immediate, wait);
 }
 
 result<int> sysv_sem::value(std::uint16_t number) const noexcept {

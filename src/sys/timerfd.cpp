@@ -36,9 +36,9 @@ result<void> timer_fd::arm(deadline first, std::chrono::nanoseconds period) noex
 
 result<std::uint64_t> timer_fd::take(const wait_policy& wait) noexcept {
     std::uint64_t expirations = 0;
-    auto count = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &expirations, 8); });
-    if (!count) return fail(count.error());
-    return expirations;
+    return detail::transfer_as(
+        *this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &expirations, 8); }, detail::code_for,
+        [&](std::size_t) { return expirations; });
 }
 
 result<std::chrono::nanoseconds> timer_fd::remaining() const noexcept {

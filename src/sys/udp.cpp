@@ -55,11 +55,10 @@ result<void> udp_socket::connect(const endpoint& to) noexcept {
 }
 
 result<void> udp_socket::send(byte_view datagram, const wait_policy& wait) noexcept {
-    const auto sent = detail::transfer(
+    return detail::transfer_as(
         *this, POLLOUT, wait, "send",
-        [&](int fd) { return ::send(fd, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL); }, send_code);
-    if (!sent) return fail(sent.error());
-    return {};
+        [&](int fd) { return ::send(fd, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL); }, send_code,
+        [](std::size_t) {});
 }
 
 result<void> udp_socket::send_to(const endpoint& to, byte_view datagram, const wait_policy& wait) noexcept {

@@ -80,7 +80,7 @@ result<io_fd> connect_to(const unix_name& to, int type, const wait_policy& wait)
     if (!fd) return fail(fd.error().about(to.about()));
     io_fd socket{std::move(*fd), fd_mode::nonblocking};
     const detail::unix_address address{to};
-    detail::backoff looks{wait, "connect", to.about()};
+    std::optional<detail::backoff> looks;
     for (bool interrupted = false;;) {
         if (::connect(socket.native().get(), address.get(), address.size) == 0) return socket;
         const int os_error = errno;
@@ -91,7 +91,8 @@ result<io_fd> connect_to(const unix_name& to, int type, const wait_policy& wait)
         }
         // EAGAIN, not EINPROGRESS: nothing is under way, and there is nothing to poll for.
         if (os_error != EAGAIN) return detail::fail_os("connect", os_error, to.about());
-        if (auto again = looks.pause(EAGAIN); !again) return fail(again.error());
+        if (!looks) looks.emplace(wait, "connect", to.about());
+        if (auto again = looks->pause(EAGAIN); !again) return fail(again.error());
     }
 }
 
