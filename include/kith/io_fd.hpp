@@ -47,8 +47,11 @@ public:
     io_fd(const io_fd&) = delete;
     io_fd& operator=(const io_fd&) = delete;
     ~io_fd() {
-        // Most were moved from: nothing to call for.
-        if (is_open() || bell_.load(std::memory_order_relaxed) >= 0) close();
+        // Whoever destroys it has it alone, and where nobody has ever waited there is only the descriptor.
+        if (waiters_pid_.load(std::memory_order_relaxed) != 0)
+            close();
+        else
+            owned_fd{native().get()}.reset();
     }
 
     /// Takes over a descriptor from elsewhere and reads its mode. Errors: `invalid` (not open).

@@ -62,7 +62,7 @@ template <std::size_t Room>
 result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
                                  std::span<owned_fd> descriptors, const wait_policy& wait, int flags,
                                  const char* operation) noexcept {
-    result<received> out{std::in_place};
+    result<received> out{std::in_place, std::size_t{0}};  // with an argument it is not filled with zeros first
     control_buffer<Room> control;
     sockaddr_un from;
     msghdr message;

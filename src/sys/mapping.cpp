@@ -34,7 +34,7 @@ errc code_for_mmap(int os_error) noexcept {
 
 result<mapping> map(borrowed_fd object, const map_options& options) noexcept {
     const auto about = object_ref::descriptor(object.get());
-    struct stat file{};
+    struct stat file;
     if (::fstat(object.get(), &file) != 0) return detail::fail_os("fstat", errno, about);
     if (!S_ISREG(file.st_mode)) return fail(errc::wrong_kind, "mmap", 0, about);
 

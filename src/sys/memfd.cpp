@@ -42,7 +42,7 @@ errc code_for_create(std::size_t name_length, int os_error) noexcept {
 }
 
 result<std::size_t> whole_pages(int fd, std::size_t size, object_ref about) noexcept {
-    struct stat file{};
+    struct stat file;
     if (::fstat(fd, &file) != 0) return detail::fail_os("fstat", errno, about);
     const auto page = static_cast<std::size_t>(file.st_blksize);
     if (size > PTRDIFF_MAX - page) return fail(errc::invalid, "memfd_create", EINVAL, about);

@@ -133,7 +133,7 @@ result<void> set_size(int fd, std::size_t size, bool reserve, object_ref object)
 }
 
 result<std::size_t> size_of(int fd, object_ref object) noexcept {
-    struct stat file{};
+    struct stat file;
     if (::fstat(fd, &file) != 0) return fail_os("fstat", errno, object);
     if (!S_ISREG(file.st_mode)) return fail(errc::wrong_kind, "fstat", 0, object);
     return static_cast<std::size_t>(file.st_size);

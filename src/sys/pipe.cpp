@@ -19,10 +19,10 @@ result<pipe_pair> open_pipe(pipe_options options) noexcept {
         return detail::fail_os("pipe2", errno);
 
     // Owned before anything else can fail, so every return below closes both.
-    pipe_pair pair{pipe_reader{owned_fd{ends[0]}, fd_mode::nonblocking},
-                   pipe_writer{owned_fd{ends[1]}, fd_mode::nonblocking}};
+    result<pipe_pair> pair{std::in_place, pipe_reader{owned_fd{ends[0]}, fd_mode::nonblocking},
+                           pipe_writer{owned_fd{ends[1]}, fd_mode::nonblocking}};
     if (options.capacity != 0) {
-        if (auto set = set_pipe_capacity(pair.writer.native(), options.capacity); !set) return fail(set.error());
+        if (auto set = set_pipe_capacity(pair->writer.native(), options.capacity); !set) pair = fail(set.error());
     }
     return pair;
 }

@@ -34,7 +34,7 @@ bool has_size_of_semaphore(std::string_view name) noexcept {
     char path[directory.size() + posix_sem_max_name + 1]{};
     directory.copy(path, directory.size());
     name.copy(path + directory.size(), posix_sem_max_name);
-    struct stat file{};
+    struct stat file;
     return ::stat(path, &file) != 0 || file.st_size == sizeof(sem_t);
 }
 

@@ -34,7 +34,7 @@ result<std::uint64_t> own_pid_namespace() noexcept {
     if (n < 0) return fail(errc::unsupported, "readlink(/proc/self)", ENOENT);
     if (number_at<pid_t>({self.data(), static_cast<std::size_t>(n)}) != ::getpid())
         return fail(errc::unsupported, "readlink(/proc/self)");
-    struct stat inode{};
+    struct stat inode;
     if (::stat("/proc/self/ns/pid", &inode) != 0) return fail(errc::unsupported, "stat(/proc/self/ns/pid)", errno);
     return inode.st_ino;
 }

@@ -117,7 +117,7 @@ result<sysv_mq> sysv_mq::open(sysv_key key, const sysv_mq_options& options) noex
 }
 
 result<sysv_mq> sysv_mq::open_id(int id) noexcept {
-    msqid_ds state{};
+    msqid_ds state;
     if (::msgctl(id, IPC_STAT, &state) == 0) return sysv_mq{id};
     const auto code = errno == EINVAL || errno == EIDRM ? errc::not_found : detail::code_for(errno);
     return fail(code, "msgctl(IPC_STAT)", errno, object_ref::sysv_id(id));
@@ -143,7 +143,7 @@ result<std::uint64_t> sysv_mq::drain() const noexcept {
 }
 
 result<sysv_mq_status> sysv_mq::status() const noexcept {
-    msqid_ds state{};
+    msqid_ds state;
     if (auto read = control(id_, IPC_STAT, &state, "msgctl(IPC_STAT)"); !read) return fail(read.error());
     return status_from(state);
 }
@@ -180,7 +180,7 @@ result<sysv_mq_limits> read_sysv_mq_limits() noexcept {
 }
 
 result<listed_sysv_mq> sysv_mq_in_slot(int slot) noexcept {
-    msqid_ds state{};
+    msqid_ds state;
     const int id = ::msgctl(slot, MSG_STAT_ANY, &state);
     if (id >= 0) return listed_sysv_mq{id, status_from(state)};
     const auto code = errno == EINVAL ? errc::not_found : detail::code_for(errno);

@@ -137,7 +137,7 @@ result<void> sysv_sem::set_values(std::span<const std::uint16_t> from) const noe
 }
 
 result<sysv_sem_status> sysv_sem::status() const noexcept {
-    semid_ds raw{};
+    semid_ds raw;
     const auto done = detail::set_control(id_, IPC_STAT, "semctl(IPC_STAT)", {.buf = &raw});
     if (!done) return fail(done.error());
     return detail::status_from(raw);

@@ -51,7 +51,7 @@ sysv_shm_status status_from(const shmid_ds& segment) noexcept {
 // The size that a segment has, checked against the one expected. 0 expects nothing, and is the answer where the
 // segment may not be read: changing or removing it may still be allowed.
 result<std::size_t> checked_size(int id, std::size_t expected, object_ref about) noexcept {
-    shmid_ds segment{};
+    shmid_ds segment;
     if (::shmctl(id, IPC_STAT, &segment) != 0) {
         if (no_such_id(errno)) return fail(errc::not_found, "shmctl(IPC_STAT)", errno, about);
         if (errno == EACCES && expected == 0) return 0;
@@ -134,7 +134,7 @@ result<sysv_attachment> sysv_shm::attach(const attach_options& options) const no
 }
 
 result<sysv_shm_status> sysv_shm::status() const noexcept {
-    shmid_ds segment{};
+    shmid_ds segment;
     if (::shmctl(id_, IPC_STAT, &segment) != 0) return failed_on(id_, "shmctl(IPC_STAT)", errno);
     return status_from(segment);
 }
