@@ -51,31 +51,34 @@ void bare_reap(int pidfd) {
     must_be(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) == 0);
 }
 const pair start = compare(
-    "spawn /bin/true (with a pidfd); collected by bare calls", no_object,
-    [](nothing) {
-        const int pidfd = bare_spawn();
-        bare_reap(pidfd);
-        ::close(pidfd);
-    },
-    [](nothing) {
-        const auto pidfd = must(spawn("/bin/true", {}, {.search_path = false}))->release();
-        bare_reap(pidfd.native().get());
-    });
-const pair start_and_wait = compare(
-    "spawn /bin/true and wait (a look first; eventfd: close() can end the wait)", no_object,
-    [](nothing) {
-        const int pidfd = bare_spawn();
-        siginfo_t info{};
-        must_be(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) == 0 || errno == EAGAIN);
-        const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (info.si_pid == 0) bare_reap(pidfd);
-        ::close(bell);
-        ::close(pidfd);
-    },
-    [](nothing) {
-        auto child = must(spawn("/bin/true", {}, {.search_path = false}));
-        must(child->wait());
-    });
+                       "spawn /bin/true (with a pidfd); collected by bare calls", no_object,
+                       [](nothing) {
+                           const int pidfd = bare_spawn();
+                           bare_reap(pidfd);
+                           ::close(pidfd);
+                       },
+                       [](nothing) {
+                           const auto pidfd = must(spawn("/bin/true", {}, {.search_path = false}))->release();
+                           bare_reap(pidfd.native().get());
+                       })
+                       .calls(100);
+const pair start_and_wait =
+    compare(
+        "spawn /bin/true and wait (a look first; eventfd: close() can end the wait)", no_object,
+        [](nothing) {
+            const int pidfd = bare_spawn();
+            siginfo_t info{};
+            must_be(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) == 0 || errno == EAGAIN);
+            const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+            if (info.si_pid == 0) bare_reap(pidfd);
+            ::close(bell);
+            ::close(pidfd);
+        },
+        [](nothing) {
+            auto child = must(spawn("/bin/true", {}, {.search_path = false}));
+            must(child->wait());
+        })
+        .calls(100);
 
 // The number of the pid namespace, after a look whether /proc is ours, and the start time: field 22 of the stat file.
 void bare_identity() {

@@ -15,10 +15,19 @@ using side = std::function<void(benchmark::State&)>;
 
 /// Lists a pair before main: `const pair write{"pipe write_some 1 B", bare, kith};`
 struct pair {
-    pair(const std::string& name, side bare, side kith) {
-        benchmark::RegisterBenchmark((name + "/bare").c_str(), std::move(bare));
-        benchmark::RegisterBenchmark((name + "/kith").c_str(), std::move(kith));
+    pair(const std::string& name, side bare, side kith)
+        : bare_{benchmark::RegisterBenchmark((name + "/bare").c_str(), std::move(bare))},
+          kith_{benchmark::RegisterBenchmark((name + "/kith").c_str(), std::move(kith))} {}
+    /// For slow calls, where an estimate may give the sides very different numbers of calls: exactly `count`.
+    pair&& calls(benchmark::IterationCount count) && {
+        bare_->Iterations(count);
+        kith_->Iterations(count);
+        return std::move(*this);
     }
+
+private:
+    benchmark::internal::Benchmark* bare_;
+    benchmark::internal::Benchmark* kith_;
 };
 
 /// A measurement of calls that fail is none: ends the program.

@@ -103,7 +103,9 @@ struct receive_request {
     }
 }
 
-result<received_message> receive_in_place(int id, const receive_request& request, const wait_policy& wait) noexcept {
+// Inlined, because what it returns is copied once more where the body is.
+[[gnu::always_inline]] inline result<received_message> receive_in_place(int id, const receive_request& request,
+                                                                        const wait_policy& wait) noexcept {
     if (!request.which.valid()) return fail(errc::invalid, "msgrcv", EINVAL, object_ref::sysv_id(id));
     if (wait.stop_requested()) return fail(errc::stopped, "msgrcv", 0, object_ref::sysv_id(id));
     const bool block = waits_in_the_kernel(wait);
