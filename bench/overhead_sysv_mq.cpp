@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <kith/sys/sysv_mq.hpp>
+#include <vector>
 
 #include "pair.hpp"
 
@@ -61,7 +62,9 @@ const pair receive_a_body = compare_in_batches(
         message_buffer<1024> copy;
         const auto n = ::msgrcv(q.id(), &copy, 1024, 0, 0);
         must_be(n == size);
-        std::memcpy(q.body.data(), copy.body, static_cast<std::size_t>(n));
+        auto count = static_cast<std::size_t>(n);
+        benchmark::DoNotOptimize(count);  // not a constant in life
+        std::memcpy(q.body.data(), copy.body, count);
     },
     [](queue& q) { must(q.mq.receive(q.body)); }, refill);
 const pair receive_by_type = compare_in_batches(
@@ -90,15 +93,25 @@ const pair status = compare(
         benchmark::DoNotOptimize(state);
     },
     [](queue& q) { must(q.mq.status()); });
-const pair create = compare(
-    "sysv_mq open, private, and remove", no_object,
-    [](nothing) {
+struct made_queues {
+    std::vector<int> ids;
+    void remove() {
+        for (const int id : ids) must_be(::msgctl(id, IPC_RMID, nullptr) == 0);
+        ids.clear();
+    }
+    made_queues() { ids.reserve(batch); }
+};
+const pair create = compare_in_batches(
+    "sysv_mq open, private", batch, [] { return made_queues{}; },
+    [](made_queues& made) {
         const int id = ::msgget(IPC_PRIVATE, IPC_CREAT | IPC_EXCL | 0600);
-        must_be(id >= 0 && ::msgctl(id, IPC_RMID, nullptr) == 0);
+        must_be(id >= 0);
+        made.ids.push_back(id);
     },
-    [](nothing) {
-        const auto made = must(sysv_mq::open(sysv_key::private_object(), {.create = creation::must_be_new}));
-        must(made->remove());
-    });
+    [](made_queues& made) {
+        const auto queue = must(sysv_mq::open(sysv_key::private_object(), {.create = creation::must_be_new}));
+        made.ids.push_back(queue->native_id());
+    },
+    [](made_queues& made) { made.remove(); });
 
 }  // namespace

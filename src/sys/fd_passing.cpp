@@ -57,11 +57,12 @@ bool take_apart(byte_view control, std::span<owned_fd> descriptors, received& ou
     return has_time;
 }
 
-// One result, filled where the caller will find it: it is too large to be copied about.
+// One result, filled where the caller will find it: it is too large to be copied about. Inlined: the way back from a
+// system call through many functions is slow.
 template <std::size_t Room>
-result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
-                                 std::span<owned_fd> descriptors, const wait_policy& wait, int flags,
-                                 const char* operation) noexcept {
+[[gnu::always_inline]] inline result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
+                                                               std::span<owned_fd> descriptors, const wait_policy& wait,
+                                                               int flags, const char* operation) noexcept {
     result<received> out{std::in_place, std::size_t{0}};  // with an argument it is not filled with zeros first
     control_buffer<Room> control;
     sockaddr_un from;

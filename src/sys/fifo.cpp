@@ -51,7 +51,8 @@ result<void> look_at(const place& where, const char* operation) noexcept {
 }
 
 // Of what was opened, not of the name: the name may mean another file by now.
-result<owned_fd> checked(owned_fd fd, const place& where) noexcept {
+// Inlined, as the next one: the way back from a system call through many functions is slow.
+[[gnu::always_inline]] inline result<owned_fd> checked(owned_fd fd, const place& where) noexcept {
     struct stat file;
     if (::fstat(fd.get(), &file) != 0) return detail::fail_os("fstat", errno, where.about());
     if (!S_ISFIFO(file.st_mode)) return fail(errc::wrong_kind, "open", 0, where.about());
@@ -68,7 +69,8 @@ std::unexpected<error> open_failed(int os_error, int access, object_ref about) n
 }
 
 // One open(2) that does not wait for the other side; a writer's ENXIO is the caller's to explain.
-result<owned_fd> open_at_once(const place& where, int access, const wait_policy& wait) noexcept {
+[[gnu::always_inline]] inline result<owned_fd> open_at_once(const place& where, int access,
+                                                            const wait_policy& wait) noexcept {
     for (;;) {
         owned_fd fd{::openat(where.directory, where.path.get(), access | always | O_NONBLOCK)};
         if (fd.valid()) return checked(std::move(fd), where);

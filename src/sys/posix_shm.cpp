@@ -30,7 +30,9 @@ errc code_for_open(std::string_view name, int os_error) noexcept {
     return well_formed ? errc::wrong_kind : errc::invalid;
 }
 
-result<owned_fd> open_descriptor(const shm_name& name, std::string_view text, int flags, mode_t mode) noexcept {
+// Inlined: the way back from a system call through many functions is slow.
+[[gnu::always_inline]] inline result<owned_fd> open_descriptor(const shm_name& name, std::string_view text, int flags,
+                                                               mode_t mode) noexcept {
     for (;;) {
         // Close-on-exec and O_NOFOLLOW are shm_open's own. O_NONBLOCK means nothing to memory, but a FIFO under that
         // name would keep the open waiting for a writer.
