@@ -71,12 +71,10 @@ void bare_open(const std::string& path, int access) {
     ::close(fd);
 }
 const pair open_reader = compare(
-    "fifo open_fifo_reader, immediate (O_NOFOLLOW, fstat), and close", make,
-    [](fifo& f) { bare_open(f.path, O_RDONLY); },
+    "fifo open_fifo_reader at once (O_NOFOLLOW, fstat) and close", make, [](fifo& f) { bare_open(f.path, O_RDONLY); },
     [](fifo& f) { must(open_fifo_reader(f.path, kith::deadline::immediate())); });
 const pair open_writer = compare(
-    "fifo open_fifo_writer, immediate (O_NOFOLLOW, fstat), and close", make,
-    [](fifo& f) { bare_open(f.path, O_WRONLY); },
+    "fifo open_fifo_writer at once (O_NOFOLLOW, fstat) and close", make, [](fifo& f) { bare_open(f.path, O_WRONLY); },
     [](fifo& f) { must(open_fifo_writer(f.path, kith::deadline::immediate())); });
 const pair open_both = compare(
     "fifo open_fifo_both (O_NOFOLLOW, fstat) and close", make, [](fifo& f) { bare_open(f.path, O_RDWR); },

@@ -330,7 +330,7 @@ const pair pass_descriptor = compare_in_batches(
         }
     });
 const pair take_descriptor = compare_in_batches(
-    "unix datagram receive, one descriptor, and close it", messages, datagram_pair,
+    "unix datagram receive with a descriptor and close it", messages, datagram_pair,
     [](datagrams& all) { ::close(bare_receive_descriptor(all.our_fd())); },
     [](datagrams& all) {
         kith::owned_fd passed;

@@ -46,7 +46,7 @@ const pair wait_in_vain = compare(
     },
     [](set& s) { must_be(!s.sem.wait(0, 1, sem_undo::no, kith::deadline::immediate())); });
 const pair undo = compare(
-    "sysv_sem wait and post, undone at exit",
+    "sysv_sem wait and post with undo",
     [] {
         struct one : set {
             one() { at(1); }
