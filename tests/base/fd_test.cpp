@@ -65,30 +65,34 @@ TEST(base_fd, without_descriptors_to_spare_waits_can_still_be_stopped) {
     child limited{[] {
         auto pipe = kith::sys::open_pipe();
         CHILD_CHECK(pipe);
-        const rlimit none{static_cast<rlim_t>(pipe->writer.native().get()) + 1,
-                          static_cast<rlim_t>(pipe->writer.native().get()) + 1};
-        CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
         std::atomic<int> looks{0};
         kith::set_observer(
             [](const kith::event& what, void* count) noexcept {
                 if (what.kind == kith::event_kind::polling) ++*static_cast<std::atomic<int>*>(count);
             },
             &looks);
-        std::jthread waiter{[&](const std::stop_token& stop) {
+        // The threads begin before the limit: UBSan needs a descriptor at their start.
+        std::atomic<int> phase{0};
+        const auto wait_in_phase = [&](int mine, const kith::wait_policy& wait) {
+            while (phase < mine) std::this_thread::yield();
             std::byte one;
-            const auto stopped = pipe->reader.read_some({&one, 1}, {deadline::never(), stop});
+            const auto stopped = pipe->reader.read_some({&one, 1}, wait);
             CHILD_CHECK(!stopped && stopped.error().code() == errc::stopped);
-        }};
+        };
+        std::jthread waiter{[&](const std::stop_token& stop) { wait_in_phase(1, {deadline::never(), stop}); }};
+        std::jthread second{[&] { wait_in_phase(2, {}); }};
+        const auto highest = static_cast<rlim_t>(pipe->writer.native().get());
+        const rlimit none{highest + 1, highest + 1};
+        CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+
+        phase = 1;
         while (looks < 2) std::this_thread::yield();
         waiter.request_stop();
         waiter.join();
-        std::jthread second{[&] {
-            std::byte one;
-            const auto stopped = pipe->reader.read_some({&one, 1});
-            CHILD_CHECK(!stopped && stopped.error().code() == errc::stopped);
-        }};
+        phase = 2;
         while (looks < 3) std::this_thread::yield();
         pipe->reader.close();
+        second.join();
         return 0;
     }};
     EXPECT_EQ(limited.wait(), 0);
