@@ -48,10 +48,10 @@ result<void> reserve_by_writing(int fd, std::size_t from, std::size_t to, object
 // Whether so many bytes more can never be reserved. Without the question the pieces would fill the file system, or
 // the machine's memory, before the last of them fails. An answer that is not certain is no.
 bool exceeds_free_space(int fd, std::uint64_t bytes) noexcept {
-    struct stat file{};
+    struct statx file{};
     struct statfs where{};
-    if (::fstat(fd, &file) != 0 || ::fstatfs(fd, &where) != 0) return false;
-    bytes -= std::min(bytes, static_cast<std::uint64_t>(file.st_blocks) * 512);  // reserved already, perhaps
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_BLOCKS, &file) != 0 || ::fstatfs(fd, &where) != 0) return false;
+    bytes -= std::min(bytes, std::uint64_t{file.stx_blocks} * 512);  // reserved already, perhaps
     const auto block = static_cast<std::uint64_t>(where.f_bsize);
     if (where.f_blocks != 0 && bytes / block > where.f_bfree) return true;
     struct sysinfo machine{};
