@@ -196,7 +196,7 @@ TEST_F(interop_fifo, fifo_F2_a_shell_connects_to_a_kith_listener_as_the_format_p
     auto listener = kith::compose::fifo_listener::open(path());
     ASSERT_TRUE(ok(listener));
     EXPECT_FALSE(listener->accept(deadline::immediate()));  // the names are there from now on
-    beside client{shell("printf hello > \"$1.pair/up\" & cat \"$1.pair/down\"; wait")};
+    beside client{shell("exec 3> \"$1.pair/up\"; cat \"$1.pair/down\" 3>&- & printf hello >&3; exec 3>&-; wait")};
     auto peer = listener->accept(deadline::in(30s));
     ASSERT_TRUE(ok(peer));
     EXPECT_EQ(read_to_end(peer->reader), "hello");
