@@ -39,6 +39,8 @@ int scratch_file(const std::string& content) {
         done += static_cast<std::size_t>(n);
     }
     ::lseek(fd, 0, SEEK_SET);
+    // Several processes write to it, and a memfd's shared offset is not locked: without this they overwrite each other.
+    ::fcntl(fd, F_SETFL, O_APPEND);
     return fd;
 }
 
