@@ -72,8 +72,10 @@ TEST(base_fd, without_descriptors_to_spare_waits_can_still_be_stopped) {
             },
             &looks);
         // The threads begin before the limit: UBSan needs a descriptor at their start.
+        std::atomic<int> begun{0};
         std::atomic<int> phase{0};
         const auto wait_in_phase = [&](int mine, const kith::wait_policy& wait) {
+            ++begun;
             while (phase < mine) std::this_thread::yield();
             std::byte one;
             const auto stopped = pipe->reader.read_some({&one, 1}, wait);
@@ -81,6 +83,7 @@ TEST(base_fd, without_descriptors_to_spare_waits_can_still_be_stopped) {
         };
         std::jthread waiter{[&](const std::stop_token& stop) { wait_in_phase(1, {deadline::never(), stop}); }};
         std::jthread second{[&] { wait_in_phase(2, {}); }};
+        while (begun < 2) std::this_thread::yield();
         const auto highest = static_cast<rlim_t>(pipe->writer.native().get());
         const rlimit none{highest + 1, highest + 1};
         CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
