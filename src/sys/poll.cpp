@@ -116,7 +116,6 @@ result<void> event_set::remove(borrowed_fd fd) noexcept {
 }
 
 result<std::size_t> event_set::wait(std::span<ready> found, const wait_policy& how) noexcept {
-    if (found.empty()) return fail(errc::invalid, "epoll_wait", EINVAL, object_ref::descriptor(native().get()));
     epoll_event events[64];
     const int room = static_cast<int>(std::min(found.size(), std::size(events)));
     return detail::transfer_as(

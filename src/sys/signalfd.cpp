@@ -33,7 +33,6 @@ result<signal_info> signal_fd::take(const wait_policy& wait) noexcept {
 }
 
 result<std::size_t> signal_fd::take(std::span<signal_info> records, const wait_policy& wait) noexcept {
-    if (records.empty()) return fail(errc::invalid, "read", EINVAL, object_ref::descriptor(native().get()));
     signalfd_siginfo raw[16];
     const auto room = std::min(records.size(), std::size(raw)) * sizeof raw[0];
     const auto bytes = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, raw, room); });

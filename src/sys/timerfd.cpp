@@ -17,7 +17,6 @@ result<timer_fd> open_timerfd() noexcept {
 
 result<void> timer_fd::arm(deadline first, std::chrono::nanoseconds period) noexcept {
     const auto about = object_ref::descriptor(native().get());
-    if (period.count() < 0) return fail(errc::invalid, "timerfd_settime", EINVAL, about);
     itimerspec setting{};
     if (!first.is_never()) {
         // Zero would disarm: the first moment there is stands for every moment in the past.

@@ -186,6 +186,9 @@ TEST(sys_pidfd, pidfd_G7_opened_from_an_identity_it_is_that_process) {
     auto handle = open_pidfd(*who);
     ASSERT_TRUE(ok(handle));
     EXPECT_EQ(*handle->pid(), victim.pid());
+    auto predecessor = *who;  // had the same pid, and started earlier
+    --predecessor.started;
+    EXPECT_TRUE(fails_with(open_pidfd(predecessor), errc::not_found, ESRCH));
     victim.kill_and_reap();
     EXPECT_TRUE(fails_with(open_pidfd(*who), errc::not_found, ESRCH));
 }

@@ -155,6 +155,13 @@ TEST(sys_spawn, spawn_G4_only_the_named_descriptors_are_left_when_asked) {
     EXPECT_EQ(listed, "0\n1\n2\n3\n9\n");  // 3 is ls's own
 }
 
+TEST(sys_spawn, spawn_G4_a_descriptor_arrives_under_its_number_only) {
+    const auto before = output_of("ls", words{"/proc/self/fd"});
+    auto pipe = open_pipe();
+    const std::array at90{descriptor_for_child{pipe->reader.native(), 90}};
+    EXPECT_EQ(output_of("ls", words{"/proc/self/fd"}, {.descriptors = at90}), before + "90\n");
+}
+
 TEST(sys_spawn, spawn_passes_arguments_environment_and_directory) {
     EXPECT_EQ(output_of("printf", words{"%s|", "a b", "", "c"}), "a b||c|");
     const words environment{"ONE=1", "TWO=b c"};

@@ -341,6 +341,18 @@ TEST(sys_sysv_sem, sysv_sem_S7_undo_is_applied_at_exit) {
     EXPECT_EQ(set.all(), (number_list{5, 2}));
 }
 
+TEST(sys_sysv_sem, sysv_sem_S7_undo_is_applied_to_each_step_of_several) {
+    const test_set set{{5, 5}};
+    child both{[&] {
+        const std::array steps{sem_operation{.number = 0, .delta = -3, .undo = true},
+                               sem_operation{.number = 1, .delta = -3}};
+        CHILD_CHECK(set->apply(steps));
+        return 0;
+    }};
+    EXPECT_EQ(both.wait(), 0);
+    EXPECT_EQ(set.all(), (number_list{5, 2}));
+}
+
 TEST(sys_sysv_sem, sysv_sem_trap22_a_killed_holder_gives_back_what_it_took_with_undo) {
     const test_set set{{1}};
     child holder{[&] {
