@@ -1,64 +1,41 @@
 #include "command.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <kith/sys/pipe.hpp>
+#include <string_view>
 
+#include "exit.hpp"
 #include "messages.hpp"
 
 namespace kith_cli {
 
-outcome<pid_t> start_command(const std::vector<std::string>& words, int in, int out) {
-    std::vector<char*> argv;
-    argv.reserve(words.size() + 1);
-    for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-    argv.push_back(nullptr);
-
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    if (in >= 0) posix_spawn_file_actions_adddup2(&files, in, 0);
-    if (out >= 0) posix_spawn_file_actions_adddup2(&files, out, 1);
-
-    // What this process blocks and ignores would be inherited.
-    sigset_t none;
-    sigset_t pipe;
-    sigemptyset(&none);
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &pipe);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-
-    pid_t pid = -1;
-    const int os_error = ::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    if (os_error == 0) return pid;
-    const auto code = os_error == ENOENT   ? kith::errc::not_found
-                      : os_error == EACCES ? kith::errc::not_permitted
-                      : os_error == E2BIG  ? kith::errc::too_long
-                                           : kith::errc::io;
-    const auto* reason = os_error == ENOENT   ? "no such program in PATH"
-                         : os_error == EACCES ? "it is not executable"
-                                              : "";
-    return std::unexpected{
-        failure{kith::error{code, "posix_spawnp", os_error, kith::object_ref::name(words[0])}, reason}};
+outcome<kith::sys::child_process> start_command(const std::vector<std::string>& words, kith::borrowed_fd in,
+                                                kith::borrowed_fd out) {
+    const std::vector<std::string_view> arguments{words.begin() + 1, words.end()};
+    std::vector<kith::sys::descriptor_for_child> numbers;
+    if (in.valid()) numbers.push_back({in, 0});
+    if (out.valid()) numbers.push_back({out, 1});
+    std::signal(SIGCHLD, SIG_DFL);  // ignored, as some callers leave it, it would take away the status
+    auto started = kith::sys::spawn(words[0], arguments, {.descriptors = numbers});
+    if (started) return std::move(*started);
+    const auto& error = started.error();
+    failure why{error};
+    switch (error.code()) {
+    case kith::errc::not_found: why.reason = "no such program in PATH"; break;
+    case kith::errc::not_permitted:
+    case kith::errc::wrong_kind: why.reason = "it is not executable"; break;
+    default: break;
+    }
+    return std::unexpected{std::move(why)};
 }
 
-int end_of_command(pid_t pid) {
-    int raw = 0;
-    while (::waitpid(pid, &raw, 0) < 0)
-        if (errno != EINTR) return exit_failed;
-    return WIFEXITED(raw) ? WEXITSTATUS(raw) : exit_signal_base + WTERMSIG(raw);
+bool is_no_program(const failure& why) {
+    return why.cause.code() == kith::errc::not_found || why.cause.code() == kith::errc::not_permitted ||
+           why.cause.code() == kith::errc::wrong_kind;
 }
 
 outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_view in, std::size_t most) {
@@ -66,11 +43,8 @@ outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_v
     if (!to) return pass_on(to);
     auto from = kith::sys::open_pipe();
     if (!from) return pass_on(from);
-    // The command's ends must wait as every program expects; ours must not.
-    for (const int fd : {to->reader.native().get(), from->writer.native().get()})
-        ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    const auto pid = start_command(words, to->reader.native().get(), from->writer.native().get());
-    if (!pid) return pass_on(pid);
+    auto command = start_command(words, to->reader.native(), from->writer.native());
+    if (!command) return pass_on(command);
     to->reader.close();
     from->writer.close();
 
@@ -96,7 +70,9 @@ outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_v
     }
     from->reader.close();
     to->writer.close();
-    result.status = end_of_command(*pid);
+    const auto ended = command->wait();
+    if (!ended) return pass_on(ended);
+    result.ended = *ended;
     if (result.out.size() > most)
         return refuse(kith::errc::too_long, "read", fmt::format("its output is longer than {}", size_text(most)));
     return result;
@@ -104,7 +80,7 @@ outcome<filtered> run_filter(const std::vector<std::string>& words, kith::byte_v
 
 int command_not_started(session& s, const std::vector<std::string>& words, const failure& why) {
     s.fail("start", words[0], why);
-    return why.cause.os_error() == ENOENT ? exit_not_found : exit_not_executable;
+    return why.cause.code() == kith::errc::not_found ? exit_not_found : exit_not_executable;
 }
 
 }  // namespace kith_cli

@@ -1,8 +1,9 @@
 // command - starts the user's COMMAND and tells how it ended, as shells tell it.
 #pragma once
-#include <sys/types.h>
 #include <string>
 #include <vector>
+
+#include <kith/sys/spawn.hpp>
 
 #include "backends/backend.hpp"
 #include "failure.hpp"
@@ -10,15 +11,17 @@
 
 namespace kith_cli {
 
-/// Starts `words` (found in PATH) with the given standard input and output; -1 leaves the own one. Signal mask and
-/// SIGPIPE are as a fresh process has them; descriptors without close-on-exec are inherited as usual.
-[[nodiscard]] outcome<pid_t> start_command(const std::vector<std::string>& words, int in = -1, int out = -1);
-/// Waits for it: its exit status, or 128 + the signal that ended it.
-[[nodiscard]] int end_of_command(pid_t pid);
+/// Starts `words` (found in PATH) with the given standard input and output, which become blocking; none leaves the
+/// own one. Descriptors without close-on-exec are inherited as usual; mask and SIGPIPE are a fresh process's.
+[[nodiscard]] outcome<kith::sys::child_process> start_command(const std::vector<std::string>& words,
+                                                              kith::borrowed_fd in = {}, kith::borrowed_fd out = {});
+/// Whether start_command failed because there is no such program, or none that may be executed: trying again is of
+/// no use.
+[[nodiscard]] bool is_no_program(const failure& why);
 /// How a filter ended.
 struct filtered {
     bytes out;
-    int status = 0;  ///< as end_of_command
+    kith::sys::exit_status ended;
 };
 /// Runs `words` with `in` as its standard input and collects its standard output, of at most `most` bytes
 /// (`too_long`: it is left to die of its broken pipe). A command that does not read all of `in` is fine.

@@ -29,7 +29,6 @@ public:
         sigemptyset(&set_);
         for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD})
             sigaddset(&set_, signal);
-        std::signal(SIGCHLD, SIG_DFL);  // ignored, as some callers leave it, it would take away COMMAND's status
         pthread_sigmask(SIG_BLOCK, &set_, &before_);
     }
     ~held_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -142,17 +141,14 @@ private:
 };
 
 /// Waits for COMMAND and passes signals on.
-int status_of_command(pid_t pid, const held_signals& signals) {
+int status_of_command(kith::sys::child_process& command, const held_signals& signals) {
     for (;;) {
         const auto what = signals.next();
         if (what.si_signo == SIGCHLD) {
-            siginfo_t ended{};
-            if (::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-                ended.si_pid == pid)
-                return end_of_command(pid);
+            if (const auto ended = command.wait(deadline::immediate())) return ended->as_shell();
         } else if (what.si_code <= 0) {
             // Sent by a process. One from the terminal went to the whole group, COMMAND included.
-            ::kill(pid, what.si_signo);
+            static_cast<void>(command.kill(what.si_signo));
         }
     }
 }
@@ -178,10 +174,10 @@ int run_holding(session& s, const std::string& text, const posix_sem& semaphore)
     const held_signals signals;
     if (const auto taken = take(semaphore, s.wait(), signals); !taken) return s.fail("lock", text, taken.error());
     keeper backup{semaphore};
-    const auto command = start_command(s.command);
+    auto command = start_command(s.command);
     int status = 0;
     if (command) {
-        backup.command_is(*command);
+        backup.command_is(command->pid());
         status = status_of_command(*command, signals);
     } else {
         status = command_not_started(s, s.command, command.error());

@@ -1,10 +1,9 @@
 // connections - what the backends of unix: and tcp: share: sessions over one connection, made from three functions.
 //
 // A request over a connection is what the client sends until it half-closes, the reply what the server sends until it
-// closes: no framing. An exchange that is not answered resets a TCP connection; over a UNIX stream the client then
-// reads an empty reply, because nothing else can be said there.
+// closes: no framing. A connection whose request is not answered is reset, so that nobody takes its end for an empty
+// reply.
 #pragma once
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -114,47 +113,8 @@ private:
 };
 
 /// Reads until the other side half-closes or closes.
-template <class Stream>
-[[nodiscard]] outcome<bytes> read_to_end(Stream& stream, std::size_t max_size, const kith::wait_policy& wait) {
-    constexpr std::size_t piece = 65536;
-    bytes all;
-    for (;;) {
-        const auto had = all.size();
-        // One byte more than may come tells an exact fit from too much.
-        all.resize(std::min(had + piece, max_size + 1));
-        const auto count = stream.read_some(std::span{all}.subspan(had), wait);
-        all.resize(had + count.value_or(0));
-        if (!count && count.error().code() == kith::errc::end_of_stream) return all;
-        if (!count) return pass_on(count);
-        if (all.size() > max_size)
-            return refuse(kith::errc::too_long, "recv", "the other side sends more than --max-size allows");
-    }
-}
-
-template <class Stream>
-class stream_exchange final : public exchange {
-public:
-    explicit stream_exchange(Stream stream) : stream_{std::move(stream)} {}
-    ~stream_exchange() override {
-        if constexpr (requires { stream_.abort(); }) {
-            if (!answered_) stream_.abort();
-        }
-    }
-    outcome<bytes> request(std::size_t max_size, const kith::wait_policy& wait) override {
-        return read_to_end(stream_, max_size, wait);
-    }
-    outcome<void> reply(kith::byte_view body, const kith::wait_policy& wait) override {
-        std::size_t done = 0;
-        if (const auto sent = stream_.write_full(body, done, wait); !sent) return pass_on(sent);
-        answered_ = true;
-        stream_.close();
-        return {};
-    }
-
-private:
-    Stream stream_;
-    bool answered_ = false;
-};
+[[nodiscard]] outcome<bytes> read_to_end(kith::sys::stream_socket& stream, std::size_t max_size,
+                                         const kith::wait_policy& wait);
 
 template <class Stream>
 [[nodiscard]] outcome<bytes> call_over(Stream stream, kith::byte_view request, std::size_t max_size,

@@ -312,8 +312,6 @@ public:
                                      kith::compose::reply_fifo_request_max, request.size());
         else if (size.error().code() == kith::errc::truncated)
             why.reason = fmt::format("the reply is longer than {} bytes (--max-size)", max_size);
-        else if (size.error().code() == kith::errc::peer_gone)
-            why.reason = "the server ended, or gave no reply; whether it did what was asked is unknown";
         else if (size.error().code() == kith::errc::bad_peer)
             why.reason = "what came back is no reply (kith serve speaks docs/formats/reply_fifo.md)";
         return std::unexpected{std::move(why)};

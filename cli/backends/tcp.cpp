@@ -1,4 +1,5 @@
 // tcp: - connections over IPv4 and IPv6. Who receives listens at the address; who sends connects to it.
+#include <sys/socket.h>
 #include <kith/sys/tcp.hpp>
 
 #include "backends/connections.hpp"
@@ -60,6 +61,29 @@ private:
     kith::address where_;
 };
 
+class tcp_exchange final : public exchange {
+public:
+    explicit tcp_exchange(tcp_stream stream) : stream_{std::move(stream)} { reset_at_close(true); }
+    outcome<bytes> request(std::size_t max_size, const kith::wait_policy& wait) override {
+        return read_to_end(stream_, max_size, wait);
+    }
+    outcome<void> reply(kith::byte_view body, const kith::wait_policy& wait) override {
+        std::size_t done = 0;
+        if (const auto sent = stream_.write_full(body, done, wait); !sent) return pass_on(sent);
+        reset_at_close(false);
+        stream_.close();
+        return {};
+    }
+
+private:
+    // Whether the end of this process, too, resets the connection.
+    void reset_at_close(bool on) {
+        const linger how{.l_onoff = on, .l_linger = 0};
+        ::setsockopt(stream_.native().get(), SOL_SOCKET, SO_LINGER, &how, sizeof how);
+    }
+    tcp_stream stream_;
+};
+
 class tcp_server final : public server {
 public:
     tcp_server(tcp_listener listener, const kith::address& where)
@@ -68,7 +92,7 @@ public:
     outcome<std::unique_ptr<exchange>> next(const kith::wait_policy& wait) override {
         auto client = listener_.accept(wait);
         if (!client) return pass_on(client);
-        return std::make_unique<stream_exchange<tcp_stream>>(std::move(*client));
+        return std::make_unique<tcp_exchange>(std::move(*client));
     }
 
 private:

@@ -15,6 +15,7 @@
 #include <kith/sys/unix_listener.hpp>
 
 #include "backends/connections.hpp"
+#include "backends/unix_exchange.hpp"
 #include "backends/unix_text.hpp"
 
 namespace kith_cli {
@@ -215,7 +216,7 @@ public:
         auto client = listener_.accept(wait);
         if (!client) return pass_on(client);
         if constexpr (std::is_same_v<Listener, unix_stream_listener>)
-            return std::make_unique<stream_exchange<unix_stream>>(std::move(*client));
+            return std::make_unique<unix_exchange>(std::move(*client));
         else
             return std::make_unique<packet_exchange>(std::move(*client));
     }
@@ -335,14 +336,18 @@ public:
         if (where.type() == kind::stream) {
             auto socket = connected_to<unix_stream>(where, wait);
             if (!socket) return pass_on(socket);
-            return call_over(std::move(*socket), request, max_size, wait);
+            auto reply = call_over(std::move(*socket), request, max_size, wait);
+            if (reply && reply->empty() && request.empty())
+                return refuse(kith::errc::end_of_stream, "recv",
+                              "the server said nothing to an empty request: an empty reply looks like none here");
+            return reply;
         }
         auto socket = connected_to<unix_seqpacket>(where, wait);
         if (!socket) return pass_on(socket);
         if (const auto sent = socket->send(request, wait); !sent) return pass_on(sent);
         auto reply = receive_message(*socket, {.max_size = max_size}, wait);
         if (!reply && reply.error().cause.code() == kith::errc::end_of_stream)
-            return refuse(kith::errc::peer_gone, "recvmsg", "the server closed the connection without a reply");
+            return std::unexpected{failure{kith::error{kith::errc::peer_gone, "recvmsg"}}};
         if (!reply) return pass_on(reply);
         return std::move(reply->body);
     }

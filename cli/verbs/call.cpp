@@ -33,6 +33,12 @@ int run_call(session& s, const arguments& how) {
             // The object, or the queue for the replies, is missing because its server is.
             if (why.reason.empty()) why.reason = "nobody serves requests there";
             why.tries = {fmt::format("kith serve {} -- COMMAND   answers calls there", how.where)};
+        } else if (why.cause.code() == kith::errc::peer_gone || why.cause.code() == kith::errc::end_of_stream) {
+            if (why.reason.empty())
+                why.reason =
+                    "the server gave no reply: its COMMAND failed, or it ended; whether it did what was asked is "
+                    "unknown";
+            why.tries = {"what the server wrote to its standard error says why"};
         }
         return s.fail("call", how.where, why);
     }

@@ -66,16 +66,25 @@ private:
             return;
         }
         const auto reply = run_filter(s_.command, *request, most);
-        if (!reply) {
-            if (reply.error().cause.operation() == std::string_view{"posix_spawnp"})
-                fatal_ = command_not_started(s_, s_.command, reply.error());
-            else
-                s_.fail("answer with the output of", s_.command.front(), reply.error());
+        // Without a reply the exchange tells the client, as far as the mechanism can, that there will be none.
+        if (!reply && reply.error().cause.operation() == std::string_view{"posix_spawnp"}) {
+            const int status = command_not_started(s_, s_.command, reply.error());
+            if (is_no_program(reply.error())) fatal_ = status;
             return;
         }
-        if (reply->status != 0) s_.remark(fmt::format("{} ended with status {}", s_.command.front(), reply->status));
+        if (!reply || reply->ended != kith::sys::exit_status{}) {
+            s_.fail("reply with the output of", s_.command.front(), reply ? failed(reply->ended) : reply.error());
+            return;
+        }
         if (const auto sent = with.reply(reply->out, s_.wait()); !sent)
             s_.fail(fmt::format("send a reply of {} bytes through", reply->out.size()), how_.where, sent.error());
+    }
+
+    static failure failed(const kith::sys::exit_status& ended) {
+        const auto how =
+            fmt::format("{} {}", ended.signaled ? "was ended by signal" : "ended with status", ended.value);
+        return failure{kith::error{kith::errc::io, "waitid"}, fmt::format("it {}; the client gets no reply", how)}
+            .suggest("a COMMAND that ends with 0 where its output is the reply");
     }
 
     struct worker {
