@@ -113,6 +113,29 @@ const pair timer_take_nothing = compare(
     },
     [](timer& t) { must_be(!t.fd.take(kith::deadline::immediate())); });
 
+constexpr int timers = 16;
+struct expired_timers {
+    void fill() {
+        const itimerspec at_once{.it_interval = {}, .it_value = {0, 1}};
+        for (auto& one : all) {
+            must_be(::timerfd_settime(one.raw(), TFD_TIMER_ABSTIME, &at_once, nullptr) == 0);
+            pollfd ready{one.raw(), POLLIN, 0};
+            must_be(::poll(&ready, 1, -1) == 1);
+        }
+        next = 0;
+    }
+    std::array<timer, timers> all;
+    std::size_t next = 0;
+};
+const pair timer_take = compare_in_batches(
+    "timerfd take of an expiry", timers, [] { return expired_timers{}; },
+    [](expired_timers& t) {
+        std::uint64_t number = 0;
+        must_be(::read(t.all[t.next++].raw(), &number, sizeof number) == sizeof number);
+        benchmark::DoNotOptimize(number);
+    },
+    [](expired_timers& t) { must(t.all[t.next++].fd.take()); }, [](expired_timers& t) { t.fill(); });
+
 struct this_process {
     pid_fd fd = std::move(*must(open_pidfd(::getpid())));
 };

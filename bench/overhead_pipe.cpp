@@ -127,4 +127,31 @@ const pair splice_there_and_back{"pipe splice 1000 B, in a sigpipe_guard",
                                      });
                                  }};
 
+// Out of a pipe that stays full into one that is drained now and then.
+struct source_and_sink {
+    source_and_sink() { source.fill(); }
+    open_pair source;
+    open_pair sink;
+    kith::sigpipe_guard guard;
+    void drain() {
+        while (::read(sink.in(), sink.buffer.data(), sink.buffer.size()) > 0) {
+        }
+    }
+};
+constexpr int pages = 8;
+source_and_sink make_source_and_sink() { return {}; }
+const pair tee_to_a_sink = compare_in_batches(
+    "pipe tee 1000 B, in a sigpipe_guard", pages, make_source_and_sink,
+    [](source_and_sink& s) { must_be(::tee(s.source.in(), s.sink.out(), 65536, SPLICE_F_NONBLOCK) > 0); },
+    [](source_and_sink& s) { must(kith::sys::tee(s.source.pipe.reader, s.sink.pipe.writer, 65536)); },
+    [](source_and_sink& s) { s.drain(); });
+const pair vmsplice_a_page = compare_in_batches(
+    "pipe vmsplice 4096 B, in a sigpipe_guard", pages, make_source_and_sink,
+    [](source_and_sink& s) {
+        const iovec page{s.source.buffer.data(), 4096};
+        must_be(::vmsplice(s.sink.out(), &page, 1, SPLICE_F_NONBLOCK) == 4096);
+    },
+    [](source_and_sink& s) { must(kith::sys::vmsplice(s.sink.pipe.writer, {s.source.buffer.data(), 4096})); },
+    [](source_and_sink& s) { s.drain(); });
+
 }  // namespace

@@ -22,7 +22,7 @@ namespace {
 using namespace kith_bench;
 using namespace kith::sys;
 
-// A child with an empty signal mask and SIGPIPE's default, and a pidfd for it.
+// A child with an empty signal mask, SIGPIPE's default and no descriptors but the first three, and a pidfd for it.
 int bare_spawn() {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -32,6 +32,7 @@ int bare_spawn() {
     sigemptyset(&to_default);
     sigaddset(&to_default, SIGPIPE);
     ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     ::posix_spawnattr_init(&attributes);
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &to_default);

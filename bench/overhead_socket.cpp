@@ -2,6 +2,8 @@
 // sides.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -340,6 +342,101 @@ const pair take_descriptor = compare_in_batches(
     [](datagrams& all) {
         for (int i = 0; i < messages; ++i) must_be(bare_send_descriptor(all.their_fd(), STDOUT_FILENO) == 1);
     });
+
+// Credentials beside one byte, stated by the sender, for a receiver that asked for them.
+datagrams datagram_pair_with_credentials() {
+    auto made = datagram_pair();
+    must(set_receive_credentials(made.ours, true));
+    must(set_receive_credentials(made.theirs, true));
+    return made;
+}
+ssize_t bare_send_credentials(int socket) {
+    const ucred who{::getpid(), ::getuid(), ::getgid()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof who)> control{};
+    iovec part{room.data(), 1};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_CREDENTIALS;
+    head->cmsg_len = CMSG_LEN(sizeof who);
+    std::memcpy(CMSG_DATA(head), &who, sizeof who);
+    return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+ucred bare_receive_credentials(int socket) {
+    alignas(cmsghdr) std::array<char, 1500> control;
+    sockaddr_un from;
+    iovec part{room.data(), 16};
+    msghdr message{};
+    message.msg_name = &from;
+    message.msg_namelen = sizeof from;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    must_be(::recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC) == 1);
+    cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    must_be(head != nullptr && head->cmsg_type == SCM_CREDENTIALS);
+    ucred who;
+    std::memcpy(&who, CMSG_DATA(head), sizeof who);
+    return who;
+}
+const pair state_credentials = compare_in_batches(
+    "unix datagram send, with credentials", messages, datagram_pair_with_credentials,
+    [](datagrams& all) { must_be(bare_send_credentials(all.our_fd()) == 1); },
+    [](datagrams& all) {
+        must(all.ours.send({room.data(), 1}, {.credentials = peer_credentials{::getpid(), ::getuid(), ::getgid()}}));
+    },
+    [](datagrams& all) {
+        while (::recv(all.their_fd(), room.data(), room.size(), MSG_DONTWAIT) >= 0) {
+        }
+    });
+const pair take_credentials = compare_in_batches(
+    "unix datagram receive with credentials (and the sender's name)", messages, datagram_pair_with_credentials,
+    [](datagrams& all) { must_be(bare_receive_credentials(all.our_fd()).pid != 0); },
+    [](datagrams& all) { must_be(must(all.ours.receive({room.data(), 16}))->credentials->pid != 0); },
+    [](datagrams& all) {
+        for (int i = 0; i < messages; ++i) must_be(bare_send_credentials(all.their_fd()) == 1);
+    });
+
+// The client's end is reset, so that no port is kept for the time of TIME_WAIT.
+const linger reset_at_close{.l_onoff = 1, .l_linger = 0};
+const pair tcp_connect_and_accept =
+    compare(
+        "tcp connect, accept and close (poll and SO_ERROR; eventfd: close() can end the wait; getsockname)",
+        [] { return std::move(*must(listen_tcp())); },
+        [](tcp_listener& listener) {
+            sockaddr_in to{};
+            socklen_t size = sizeof to;
+            must_be(::getsockname(listener.native().get(), reinterpret_cast<sockaddr*>(&to), &size) == 0);
+            const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            if (::connect(client, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
+                const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                pollfd connected{client, POLLOUT, 0};
+                must_be(::poll(&connected, 1, -1) == 1);
+                int outcome = 0;
+                size = sizeof outcome;
+                must_be(::getsockopt(client, SOL_SOCKET, SO_ERROR, &outcome, &size) == 0 && outcome == 0);
+                ::close(bell);
+            }
+            sockaddr_in here{};
+            size = sizeof here;
+            must_be(::getsockname(client, reinterpret_cast<sockaddr*>(&here), &size) == 0);
+            const int server = ::accept4(listener.native().get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            must_be(server >= 0);
+            ::close(server);
+            ::setsockopt(client, SOL_SOCKET, SO_LINGER, &reset_at_close, sizeof reset_at_close);
+            ::close(client);
+        },
+        [](tcp_listener& listener) {
+            const auto client = must(connect_tcp(*listener.local()));
+            must(listener.accept());
+            ::setsockopt(client->native().get(), SOL_SOCKET, SO_LINGER, &reset_at_close, sizeof reset_at_close);
+        })
+        .calls(100);
 
 struct udp_to_somebody : ends<udp_socket> {
     udp_to_somebody() : ends<udp_socket>{udp_pair()} {}

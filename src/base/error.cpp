@@ -218,5 +218,14 @@ errc code_for(int os_error) noexcept {
     }
 }
 
+std::unexpected<error> fail_os(const char* operation, int os_error, object_ref object) noexcept {
+    return fail(code_for(os_error), operation, os_error, object);
+}
+
+std::unexpected<error> fail_errno(const char* operation, int fd) noexcept {
+    const int os_error = errno;
+    return fail(code_for(os_error), operation, os_error, object_ref::descriptor(fd));
+}
+
 }  // namespace detail
 }  // namespace kith::inline KITH_ABI

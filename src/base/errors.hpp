@@ -10,10 +10,11 @@ namespace kith::inline KITH_ABI::detail {
 [[nodiscard]] errc code_for(int os_error) noexcept;
 
 /// A failure from errno; mechanisms whose errno means something else pass their own code to fail().
-[[nodiscard]] inline std::unexpected<error> fail_os(const char* operation, int os_error,
-                                                    object_ref object = {}) noexcept {
-    return fail(code_for(os_error), operation, os_error, object);
-}
+/// Out of line: what callers do on success stays short.
+[[nodiscard, gnu::cold]] std::unexpected<error> fail_os(const char* operation, int os_error,
+                                                        object_ref object = {}) noexcept;
+/// The same about the descriptor `fd`, with the errno of now.
+[[nodiscard, gnu::cold]] std::unexpected<error> fail_errno(const char* operation, int fd) noexcept;
 
 /// A failure made in the result itself, about the descriptor or id `number`. Out of line and never copied: what callers
 /// poll with should cost little more than the system call.

@@ -10,13 +10,13 @@ namespace kith::inline KITH_ABI {
 
 void owned_fd::close_descriptor(int fd) noexcept {
     const int saved = errno;  // a destructor on an error path must not change what is being reported
-    ::close(fd);
-    errno = saved;
+    if (::close(fd) != 0) [[unlikely]]
+        errno = saved;
 }
 
 result<owned_fd> duplicate(borrowed_fd fd) noexcept {
     const int copy = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) return detail::fail_os("fcntl(F_DUPFD_CLOEXEC)", errno, object_ref::descriptor(fd.get()));
+    if (copy < 0) return detail::fail_errno("fcntl(F_DUPFD_CLOEXEC)", fd.get());
     return owned_fd{copy};
 }
 

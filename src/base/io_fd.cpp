@@ -87,7 +87,7 @@ io_fd& io_fd::operator=(io_fd&& other) noexcept {
 
 result<io_fd> io_fd::adopt(owned_fd fd) noexcept {
     const int flags = ::fcntl(fd.get(), F_GETFL);
-    if (flags < 0) return detail::fail_os("fcntl(F_GETFL)", errno, object_ref::descriptor(fd.get()));
+    if (flags < 0) return detail::fail_errno("fcntl(F_GETFL)", fd.get());
     return io_fd{std::move(fd), (flags & O_NONBLOCK) != 0 ? fd_mode::nonblocking : fd_mode::blocking};
 }
 

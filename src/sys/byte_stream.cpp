@@ -54,8 +54,7 @@ result<void> byte_reader::read_full(byte_span buffer, std::size_t& done, const w
 
 result<std::size_t> byte_reader::queued() const noexcept {
     int bytes = 0;
-    if (::ioctl(native().get(), FIONREAD, &bytes) != 0)
-        return detail::fail_os("ioctl(FIONREAD)", errno, object_ref::descriptor(native().get()));
+    if (::ioctl(native().get(), FIONREAD, &bytes) != 0) return detail::fail_errno("ioctl(FIONREAD)", native().get());
     return static_cast<std::size_t>(bytes);
 }
 

@@ -14,7 +14,7 @@ namespace kith::inline KITH_ABI::detail {
 /// Stops at one whose length makes no sense. Walks by cmsg_len, not by what was expected: alignment gives a
 /// sender room for one descriptor more than was asked for. Reads by memcpy: any alignment, any bytes.
 template <class Visit>
-void walk_control(byte_view control, Visit visit) {
+[[gnu::always_inline]] inline void walk_control(byte_view control, const Visit& visit) {
     constexpr auto head = CMSG_LEN(0);
     while (control.size() >= head) {
         cmsghdr header;
@@ -29,7 +29,7 @@ void walk_control(byte_view control, Visit visit) {
 
 /// Calls `visit(value)` for each whole T in `payload`.
 template <class T, class Visit>
-void each(byte_view payload, Visit visit) {
+[[gnu::always_inline]] inline void each(byte_view payload, const Visit& visit) {
     for (; payload.size() >= sizeof(T); payload = payload.subspan(sizeof(T))) {
         T value;
         std::memcpy(&value, payload.data(), sizeof value);
@@ -41,17 +41,19 @@ void each(byte_view payload, Visit visit) {
 template <std::size_t Capacity>
 class control_buffer {
 public:
-    /// Appends one message; the capacity is the caller's arithmetic.
-    void append(int level, int type, byte_view payload) noexcept {
+    /// Appends one message of `size` bytes and returns where they go; the capacity is the caller's arithmetic.
+    [[nodiscard]] std::byte* append(int level, int type, std::size_t size) noexcept {
         cmsghdr header{};
-        header.cmsg_len = CMSG_LEN(payload.size());
+        header.cmsg_len = CMSG_LEN(size);
         header.cmsg_level = level;
         header.cmsg_type = type;
-        std::memcpy(bytes_.data() + size_, &header, sizeof header);
-        std::memcpy(bytes_.data() + size_ + CMSG_LEN(0), payload.data(), payload.size());
-        const auto padding = CMSG_SPACE(payload.size()) - CMSG_LEN(payload.size());
-        std::memset(bytes_.data() + size_ + CMSG_LEN(payload.size()), 0, padding);
-        size_ += CMSG_SPACE(payload.size());
+        std::byte* const at = bytes_.data() + size_;
+        size_ += CMSG_SPACE(size);
+        std::memcpy(at, &header, sizeof header);
+        // The padding, with the last bytes of the payload, which are still to come.
+        if (CMSG_SPACE(size) != CMSG_LEN(size))
+            std::memset(bytes_.data() + size_ - sizeof(std::size_t), 0, sizeof(std::size_t));
+        return at + CMSG_LEN(0);
     }
     [[nodiscard]] void* data() noexcept { return bytes_.data(); }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }

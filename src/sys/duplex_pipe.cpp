@@ -68,15 +68,13 @@ result<void> duplex_end::exchange(byte_view out, std::size_t& sent, byte_span in
 }
 
 result<void> duplex_end::finish_writing() noexcept {
-    if (::shutdown(native().get(), SHUT_WR) != 0)
-        return detail::fail_os("shutdown", errno, object_ref::descriptor(native().get()));
+    if (::shutdown(native().get(), SHUT_WR) != 0) return detail::fail_errno("shutdown", native().get());
     return {};
 }
 
 result<std::size_t> duplex_end::queued() const noexcept {
     int bytes = 0;
-    if (::ioctl(native().get(), FIONREAD, &bytes) != 0)
-        return detail::fail_os("ioctl(FIONREAD)", errno, object_ref::descriptor(native().get()));
+    if (::ioctl(native().get(), FIONREAD, &bytes) != 0) return detail::fail_errno("ioctl(FIONREAD)", native().get());
     return static_cast<std::size_t>(bytes);
 }
 

@@ -13,7 +13,7 @@ result<event_fd> open_eventfd(std::uint32_t initial, eventfd_mode mode) noexcept
     const int fd =
         ::eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK | (mode == eventfd_mode::one_by_one ? EFD_SEMAPHORE : 0));
     if (fd < 0) return detail::fail_os("eventfd", errno);
-    return event_fd{owned_fd{fd}, fd_mode::nonblocking};
+    return result<event_fd>{std::in_place, owned_fd{fd}, fd_mode::nonblocking};
 }
 
 result<std::uint64_t> event_fd::take(const wait_policy& wait) noexcept {

@@ -3,8 +3,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <algorithm>
-#include <array>
-#include <functional>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -63,29 +62,28 @@ template <std::size_t Room>
 [[gnu::always_inline]] inline result<received> receive_message(const io_fd& socket, boundaries kind, byte_span buffer,
                                                                std::span<owned_fd> descriptors, const wait_policy& wait,
                                                                int flags, const char* operation) noexcept {
-    result<received> out{std::in_place, std::size_t{0}};  // with an argument it is not filled with zeros first
+    result<received> out;
     control_buffer<Room> control;
     sockaddr_un from;
-    msghdr message;
+    iovec part{buffer.data(), buffer.size()};
+    // A call that fails leaves it as it is.
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (kind == boundaries::datagrams) {
+        message.msg_name = &from;
+        message.msg_namelen = sizeof from;
+    }
+    // Where a peek has no time to ask for, the room would be filled with duplicates of descriptors.
+    if (kind != boundaries::datagrams || (flags & MSG_PEEK) == 0) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.capacity();
+    }
+    // MSG_TRUNC returns the real length of a packet.
     const bool cut = kind != boundaries::none;
+    const int all_flags = flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (cut ? MSG_TRUNC : 0);
     const auto count = transfer(
-        socket, POLLIN, wait, operation,
-        [&](int fd) {
-            iovec part{buffer.data(), buffer.size()};
-            message = {};
-            if (kind == boundaries::datagrams) {
-                message.msg_name = &from;
-                message.msg_namelen = sizeof from;
-            }
-            message.msg_iov = &part;
-            message.msg_iovlen = 1;
-            // Where a peek has no time to ask for, the room would be filled with duplicates of descriptors.
-            const bool beside = kind != boundaries::datagrams || (flags & MSG_PEEK) == 0;
-            message.msg_control = beside ? control.data() : nullptr;
-            message.msg_controllen = beside ? control.capacity() : 0;
-            // MSG_TRUNC returns the real length of a packet.
-            return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (cut ? MSG_TRUNC : 0));
-        },
+        socket, POLLIN, wait, operation, [&message, all_flags](int fd) { return ::recvmsg(fd, &message, all_flags); },
         connection_code);
     if (!count) {
         out = fail(count.error());
@@ -113,14 +111,16 @@ result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attach
 
     control_buffer<all_we_send> control;
     if (!with.descriptors.empty()) {
-        std::array<int, max_passed_descriptors> numbers;
-        std::ranges::transform(with.descriptors, numbers.begin(), &borrowed_fd::get);
-        control.append(SOL_SOCKET, SCM_RIGHTS,
-                       std::as_bytes(std::span<const int>{numbers.data(), with.descriptors.size()}));
+        std::byte* at = control.append(SOL_SOCKET, SCM_RIGHTS, with.descriptors.size() * sizeof(int));
+        for (const borrowed_fd one : with.descriptors) {
+            const int number = one.get();
+            std::memcpy(at, &number, sizeof number);
+            at += sizeof number;
+        }
     }
     if (with.credentials) {
         const ucred who{with.credentials->pid, with.credentials->uid, with.credentials->gid};
-        control.append(SOL_SOCKET, SCM_CREDENTIALS, std::as_bytes(std::span{&who, 1}));
+        std::memcpy(control.append(SOL_SOCKET, SCM_CREDENTIALS, sizeof who), &who, sizeof who);
     }
 
     std::optional<unix_address> address;

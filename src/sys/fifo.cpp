@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <optional>
 
 #include "base/backoff.hpp"
 #include "base/c_string.hpp"
@@ -139,30 +138,37 @@ result<fifo_reader> open_fifo_reader(const fifo_path& path, const wait_policy& w
     if (!where) return fail(where.error());
     auto fd = plain_wait(wait) ? open_blocking(*where, O_RDONLY) : open_at_once(*where, O_RDONLY, wait);
     if (!fd) return fail(fd.error());
-    fifo_reader reader{std::move(*fd), fd_mode::nonblocking};
+    result<fifo_reader> reader{std::in_place, std::move(*fd), fd_mode::nonblocking};
     if (!plain_wait(wait) && !wait.until.is_immediate()) {
-        if (auto met = reader.wait_for_writer(wait); !met) return fail(met.error().about(where->about()));
+        if (auto met = reader->wait_for_writer(wait); !met) reader = fail(met.error().about(where->about()));
     }
     return reader;
 }
 
+namespace {
+
+// A FIFO that had no reader: waits for one.
+[[gnu::noinline]] result<owned_fd> open_when_there_is_a_reader(const place& where, const wait_policy& wait) noexcept {
+    detail::backoff looks{wait, "open", where.about()};
+    for (;;) {
+        // Only a FIFO can get a reader later.
+        if (auto fifo = look_at(where, "open"); !fifo) return fail(fifo.error());
+        if (auto slept = looks.pause(ENXIO); !slept) return fail(slept.error());
+        auto fd = open_at_once(where, O_WRONLY, wait);
+        if (fd || fd.error().os_error() != ENXIO) return fd;
+    }
+}
+
+}  // namespace
+
 result<fifo_writer> open_fifo_writer(const fifo_path& path, const wait_policy& wait) noexcept {
     const auto where = place::from(path, "open");
     if (!where) return fail(where.error());
-    if (plain_wait(wait)) {
-        auto fd = open_blocking(*where, O_WRONLY);
-        if (!fd) return fail(fd.error());
-        return fifo_writer{std::move(*fd), fd_mode::nonblocking};
-    }
-    for (std::optional<detail::backoff> looks;;) {
-        auto fd = open_at_once(*where, O_WRONLY, wait);
-        if (fd) return fifo_writer{std::move(*fd), fd_mode::nonblocking};
-        if (fd.error().os_error() != ENXIO) return fail(fd.error());
-        // Only a FIFO can get a reader later.
-        if (auto fifo = look_at(*where, "open"); !fifo) return fail(fifo.error());
-        if (!looks) looks.emplace(wait, "open", where->about());
-        if (auto slept = looks->pause(ENXIO); !slept) return fail(slept.error());
-    }
+    const bool plain = plain_wait(wait);
+    auto fd = plain ? open_blocking(*where, O_WRONLY) : open_at_once(*where, O_WRONLY, wait);
+    if (!fd && !plain && fd.error().os_error() == ENXIO) fd = open_when_there_is_a_reader(*where, wait);
+    if (!fd) return fail(fd.error());
+    return result<fifo_writer>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 result<fifo_both> open_fifo_both(const fifo_path& path) noexcept {
@@ -170,7 +176,7 @@ result<fifo_both> open_fifo_both(const fifo_path& path) noexcept {
     if (!where) return fail(where.error());
     auto fd = open_at_once(*where, O_RDWR, {});
     if (!fd) return fail(fd.error());
-    return fifo_both{std::move(*fd), fd_mode::nonblocking};
+    return result<fifo_both>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 namespace {

@@ -91,7 +91,7 @@ result<void> memfd::resize(std::size_t bytes) noexcept {
 
 result<void> memfd::add_seals(seals wanted) noexcept {
     if (::fcntl(fd_.get(), F_ADD_SEALS, static_cast<unsigned>(wanted)) != 0)
-        return detail::fail_os("fcntl(F_ADD_SEALS)", errno, object_ref::descriptor(fd_.get()));
+        return detail::fail_errno("fcntl(F_ADD_SEALS)", fd_.get());
     return {};
 }
 

@@ -46,8 +46,10 @@ result<void> reserve_by_writing(int fd, std::size_t from, std::size_t to, object
 }
 
 // Whether so many bytes more can never be reserved. Without the question the pieces would fill the file system, or
-// the machine's memory, before the last of them fails. An answer that is not certain is no.
+// the machine's memory, before the last of them fails. An answer that is not certain is no. A single piece is not worth
+// the question: it is reserved whole or not at all.
 bool exceeds_free_space(int fd, std::uint64_t bytes) noexcept {
+    if (bytes <= reserve_step) return false;
     struct statx file{};
     struct statfs where{};
     if (::statx(fd, "", AT_EMPTY_PATH, STATX_BLOCKS, &file) != 0 || ::fstatfs(fd, &where) != 0) return false;

@@ -27,7 +27,7 @@ int pidfd_send_signal(int pidfd, int signal) noexcept {
 result<pid_fd> open_pidfd(pid_t pid) noexcept {
     // PIDFD_NONBLOCK (Linux 5.10): waitid on the descriptor then never waits by itself.
     const int fd = pidfd_open(pid, O_NONBLOCK);
-    if (fd >= 0) return pid_fd{owned_fd{fd}, fd_mode::nonblocking};
+    if (fd >= 0) return result<pid_fd>{std::in_place, owned_fd{fd}, fd_mode::nonblocking};
     if (errno == ESRCH) return fail(errc::not_found, "pidfd_open", ESRCH, object_ref::process(pid));
     return detail::fail_os("pidfd_open", errno, object_ref::process(pid));
 }
@@ -45,8 +45,7 @@ result<pid_fd> open_pidfd(const process_identity& who) noexcept {
 }
 
 result<void> pid_fd::send_signal(int signal) const noexcept {
-    if (pidfd_send_signal(native().get(), signal) != 0)
-        return detail::fail_os("pidfd_send_signal", errno, object_ref::descriptor(native().get()));
+    if (pidfd_send_signal(native().get(), signal) != 0) return detail::fail_errno("pidfd_send_signal", native().get());
     return {};
 }
 

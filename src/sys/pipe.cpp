@@ -29,14 +29,14 @@ result<pipe_pair> open_pipe(pipe_options options) noexcept {
 
 result<std::size_t> pipe_capacity(borrowed_fd end) noexcept {
     const int bytes = ::fcntl(end.get(), F_GETPIPE_SZ);
-    if (bytes < 0) return detail::fail_os("fcntl(F_GETPIPE_SZ)", errno, object_ref::descriptor(end.get()));
+    if (bytes < 0) return detail::fail_errno("fcntl(F_GETPIPE_SZ)", end.get());
     return static_cast<std::size_t>(bytes);
 }
 
 result<std::size_t> set_pipe_capacity(borrowed_fd end, std::size_t bytes) noexcept {
     constexpr std::size_t largest = INT_MAX;
     const int got = ::fcntl(end.get(), F_SETPIPE_SZ, static_cast<int>(std::min(bytes, largest)));
-    if (got < 0) return detail::fail_os("fcntl(F_SETPIPE_SZ)", errno, object_ref::descriptor(end.get()));
+    if (got < 0) return detail::fail_errno("fcntl(F_SETPIPE_SZ)", end.get());
     return static_cast<std::size_t>(got);
 }
 

@@ -84,7 +84,7 @@ result<event_set> open_event_set() noexcept {
     const int fd = ::epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0) return detail::fail_os("epoll_create1", errno);
     // epoll_wait takes its own time-out, so the set behaves as a descriptor in non-blocking mode.
-    return event_set{owned_fd{fd}, fd_mode::nonblocking};
+    return result<event_set>{std::in_place, owned_fd{fd}, fd_mode::nonblocking};
 }
 
 namespace {

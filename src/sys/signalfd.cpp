@@ -17,12 +17,11 @@ blocked_signals::~blocked_signals() { pthread_sigmask(SIG_SETMASK, &before_, nul
 result<signal_fd> open_signalfd(const signal_set& signals) noexcept {
     const int fd = ::signalfd(-1, &signals.native(), SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0) return detail::fail_os("signalfd", errno);
-    return signal_fd{owned_fd{fd}, fd_mode::nonblocking};
+    return result<signal_fd>{std::in_place, owned_fd{fd}, fd_mode::nonblocking};
 }
 
 result<void> signal_fd::watch(const signal_set& signals) noexcept {
-    if (::signalfd(native().get(), &signals.native(), 0) < 0)
-        return detail::fail_os("signalfd", errno, object_ref::descriptor(native().get()));
+    if (::signalfd(native().get(), &signals.native(), 0) < 0) return detail::fail_errno("signalfd", native().get());
     return {};
 }
 

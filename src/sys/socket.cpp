@@ -13,22 +13,19 @@ namespace kith::inline KITH_ABI::sys {
 
 result<void> socket_base::shutdown(direction which) noexcept {
     const int how = which == direction::receive ? SHUT_RD : which == direction::send ? SHUT_WR : SHUT_RDWR;
-    if (::shutdown(native().get(), how) != 0)
-        return detail::fail_os("shutdown", errno, object_ref::descriptor(native().get()));
+    if (::shutdown(native().get(), how) != 0) return detail::fail_errno("shutdown", native().get());
     return {};
 }
 
 result<std::size_t> socket_base::queued() const noexcept {
     int bytes = 0;
-    if (::ioctl(native().get(), FIONREAD, &bytes) != 0)
-        return detail::fail_os("ioctl(FIONREAD)", errno, object_ref::descriptor(native().get()));
+    if (::ioctl(native().get(), FIONREAD, &bytes) != 0) return detail::fail_errno("ioctl(FIONREAD)", native().get());
     return static_cast<std::size_t>(bytes);
 }
 
 result<std::size_t> socket_base::unsent() const noexcept {
     int bytes = 0;
-    if (::ioctl(native().get(), SIOCOUTQ, &bytes) != 0)
-        return detail::fail_os("ioctl(SIOCOUTQ)", errno, object_ref::descriptor(native().get()));
+    if (::ioctl(native().get(), SIOCOUTQ, &bytes) != 0) return detail::fail_errno("ioctl(SIOCOUTQ)", native().get());
     return static_cast<std::size_t>(bytes);
 }
 
@@ -36,7 +33,7 @@ result<int> socket_base::option(int level, int name) const noexcept {
     int value = 0;
     socklen_t size = sizeof value;
     if (::getsockopt(native().get(), level, name, &value, &size) != 0)
-        return detail::fail_os("getsockopt", errno, object_ref::descriptor(native().get()));
+        return detail::fail_errno("getsockopt", native().get());
     return value;
 }
 

@@ -81,6 +81,7 @@ struct receive_request {
     std::size_t capacity;  // one byte less than the memory has behind the type
     message_selector which;
     bool cutting;
+    std::byte* body = nullptr;  // where the bytes behind the type are copied to
 
     [[nodiscard]] ssize_t attempt(int id, bool block) const noexcept {
         const int flags = (block ? 0 : IPC_NOWAIT) | (which.is_exception() ? MSG_EXCEPT : 0);
@@ -88,8 +89,10 @@ struct receive_request {
                        : ::msgrcv(id, memory, capacity, which.native_type(), flags);
     }
     [[nodiscard]] received_message received(ssize_t count) const noexcept {
-        const auto size = static_cast<std::size_t>(count);
-        return {*static_cast<const long*>(memory), std::min(size, capacity), size > capacity};
+        const auto real_size = static_cast<std::size_t>(count);
+        const auto size = std::min(real_size, capacity);
+        if (body != nullptr) std::copy_n(static_cast<const std::byte*>(memory) + sizeof(long), size, body);
+        return {*static_cast<const long*>(memory), size, real_size > capacity};
     }
 };
 
@@ -119,23 +122,23 @@ struct receive_request {
     }
 }
 
+// Into a body of at most common_body bytes.
+[[gnu::noinline]] result<received_message> through_the_stack(int id, byte_span body, message_selector which,
+                                                             bool cutting, const wait_policy& wait) noexcept {
+    alignas(long) std::byte memory[sizeof(long) + common_body + 1];  // written by the kernel
+    return receive_in_place(id, {memory, body.size(), which, cutting, body.data()}, wait);
+}
+
 result<received_message> through_a_copy(int id, byte_span body, message_selector which, bool cutting,
                                         const wait_policy& wait) noexcept {
+    if (body.size() <= common_body) [[likely]]
+        return through_the_stack(id, body, which, cutting, wait);
     // A longer buffer is first tried with the stack's: most messages fit, and one that does not stays queued.
-    {
-        message_scratch memory{sizeof(long) + std::min(body.size(), common_body) + 1};
-        const bool whole = body.size() <= common_body;
-        const receive_request request{memory.bytes().data(), std::min(body.size(), common_body), which,
-                                      cutting && whole};
-        auto got = receive_in_place(id, request, wait);
-        if (got) std::copy_n(memory.bytes().data() + sizeof(long), got->size, body.data());
-        if (got || whole || got.error().code() != errc::truncated) return got;
-    }
+    auto got = through_the_stack(id, body.first(common_body), which, false, wait);
+    if (got || got.error().code() != errc::truncated) return got;
     message_scratch memory{sizeof(long) + body.size() + 1};
     if (!memory.valid()) return detail::fail_os("mmap", ENOMEM, object_ref::sysv_id(id));
-    auto got = receive_in_place(id, {memory.bytes().data(), body.size(), which, cutting}, wait);
-    if (got) std::copy_n(memory.bytes().data() + sizeof(long), got->size, body.data());
-    return got;
+    return receive_in_place(id, {memory.bytes().data(), body.size(), which, cutting, body.data()}, wait);
 }
 
 [[gnu::cold]] std::unexpected<error> no_memory_for(const char* operation, int id) noexcept {

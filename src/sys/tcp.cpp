@@ -79,7 +79,7 @@ result<endpoint> tcp_listener::local() const noexcept {
 result<tcp_stream> tcp_listener::accept(const wait_policy& wait) noexcept {
     auto fd = detail::accept_connection(*this, wait);
     if (!fd) return fail(fd.error());
-    return tcp_stream{std::move(*fd), fd_mode::nonblocking};
+    return result<tcp_stream>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 result<tcp_listener> listen_tcp(const endpoint& where, const tcp_listen_options& options) noexcept {
@@ -128,12 +128,14 @@ result<tcp_stream> connect_tcp(const endpoint& to, const wait_policy& wait) noex
         if (auto connected = finish_connect(stream, to, wait); !connected) return fail(connected.error());
     }
     const auto here = stream.local();
-    const auto there = stream.peer();
     if (!here) return fail(here.error());
-    if (!there) return fail(there.error());
-    if (*here == *there) {
-        stream.abort();
-        return fail(errc::peer_gone, "connect(to itself)", ECONNREFUSED, to.about());
+    if (here->port() == to.port()) [[unlikely]] {
+        const auto there = stream.peer();
+        if (!there) return fail(there.error());
+        if (*here == *there) {
+            stream.abort();
+            return fail(errc::peer_gone, "connect(to itself)", ECONNREFUSED, to.about());
+        }
     }
     return stream;
 }

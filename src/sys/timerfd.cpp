@@ -12,7 +12,7 @@ namespace kith::inline KITH_ABI::sys {
 result<timer_fd> open_timerfd() noexcept {
     const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd < 0) return detail::fail_os("timerfd_create", errno);
-    return timer_fd{owned_fd{fd}, fd_mode::nonblocking};
+    return result<timer_fd>{std::in_place, owned_fd{fd}, fd_mode::nonblocking};
 }
 
 result<void> timer_fd::arm(deadline first, std::chrono::nanoseconds period) noexcept {
@@ -42,8 +42,7 @@ result<std::uint64_t> timer_fd::take(const wait_policy& wait) noexcept {
 
 result<std::chrono::nanoseconds> timer_fd::remaining() const noexcept {
     itimerspec setting{};
-    if (::timerfd_gettime(native().get(), &setting) != 0)
-        return detail::fail_os("timerfd_gettime", errno, object_ref::descriptor(native().get()));
+    if (::timerfd_gettime(native().get(), &setting) != 0) return detail::fail_errno("timerfd_gettime", native().get());
     return std::chrono::seconds{setting.it_value.tv_sec} + std::chrono::nanoseconds{setting.it_value.tv_nsec};
 }
 

@@ -13,7 +13,7 @@ namespace {
 result<udp_socket> open_for(const endpoint& where) noexcept {
     auto fd = detail::open_socket(detail::family_of(where.version()), SOCK_DGRAM);
     if (!fd) return fail(fd.error().about(where.about()));
-    return udp_socket{std::move(*fd), fd_mode::nonblocking};
+    return result<udp_socket>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 errc send_code(int os_error) noexcept {
@@ -23,18 +23,16 @@ errc send_code(int os_error) noexcept {
 result<received_datagram> receive_from(const io_fd& socket, byte_span buffer, const wait_policy& wait, int flags,
                                        const char* operation) noexcept {
     sockaddr_in6 from;  // room for both versions
-    msghdr message;
+    iovec part{buffer.data(), buffer.size()};
+    // A call that fails leaves it as it is.
+    msghdr message{};
+    message.msg_name = &from;
+    message.msg_namelen = sizeof from;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
     const auto count = detail::transfer(
         socket, POLLIN, wait, operation,
-        [&](int fd) {
-            iovec part{buffer.data(), buffer.size()};
-            message = {};
-            message.msg_name = &from;
-            message.msg_namelen = sizeof from;
-            message.msg_iov = &part;
-            message.msg_iovlen = 1;
-            return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_TRUNC);
-        },
+        [&message, flags](int fd) { return ::recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_TRUNC); },
         detail::connection_code);
     if (!count) return fail(count.error());
     const auto sender = endpoint::from_sockaddr(&from, message.msg_namelen);

@@ -61,7 +61,7 @@ result<received> unix_datagram::peek(byte_span buffer, const wait_policy& wait) 
 result<unix_datagram> open_unix_datagram() noexcept {
     auto fd = detail::open_socket(AF_UNIX, SOCK_DGRAM);
     if (!fd) return fail(fd.error());
-    return unix_datagram{std::move(*fd), fd_mode::nonblocking};
+    return result<unix_datagram>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 result<unix_datagram> bind_unix_datagram(const unix_name& name, const unix_bind_options& options) noexcept {

@@ -31,7 +31,7 @@ void unix_listener::close_and_leave_path() noexcept {
 result<unix_stream> unix_stream_listener::accept(const wait_policy& wait) noexcept {
     auto fd = detail::accept_connection(*this, wait);
     if (!fd) return fail(fd.error());
-    return unix_stream{std::move(*fd), fd_mode::nonblocking};
+    return result<unix_stream>{std::in_place, std::move(*fd), fd_mode::nonblocking};
 }
 
 result<unix_seqpacket> unix_seqpacket_listener::accept(const wait_policy& wait) noexcept {

@@ -21,7 +21,7 @@ result<unix_name> unix_name::abstract(std::string_view bytes) noexcept {
 
 unix_name unix_name::from_sockaddr(const void* address, std::size_t size) noexcept {
     constexpr auto head = offsetof(sockaddr_un, sun_path);
-    sockaddr_un copy{};
+    sockaddr_un copy;
     // A path of 108 bytes is reported with a length of one more than the structure.
     size = std::min(size, sizeof copy);
     if (size <= head) return {};

@@ -51,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t at = 0; at + 2 < size;) {
         const std::size_t length = std::min<std::size_t>(data[at], size - at - 2);
         if (built.size() + CMSG_SPACE(length) > kith::detail::control_buffer<4096>::capacity()) break;
-        built.append(SOL_SOCKET, data[at + 1], std::as_bytes(std::span{data + at + 2, length}));
+        std::memcpy(built.append(SOL_SOCKET, data[at + 1], length), data + at + 2, length);
         expected.push_back({SOL_SOCKET, data[at + 1], length});
         at += 2 + length;
     }

@@ -26,7 +26,11 @@ public:
     static constexpr std::size_t capacity = 107;
 
     /// No name.
-    constexpr unix_name() noexcept = default;
+    constexpr unix_name() noexcept {
+        if consteval {
+            for (char& one : text_) one = '\0';
+        }
+    }
     /// A path of 1 to 107 bytes. Errors: `too_long`, `invalid` (empty, or with a NUL inside).
     [[nodiscard]] KITH_EXPORT static result<unix_name> path(std::string_view text) noexcept;
     /// An abstract name: any bytes, 0 to 107 of them; the leading NUL of the address is not part of it.
@@ -46,13 +50,14 @@ public:
     }
 
 private:
-    constexpr unix_name(kind what, std::string_view text) noexcept
-        : kind_{what}, length_{static_cast<std::uint8_t>(text.size())} {
+    constexpr unix_name(kind what, std::string_view text) noexcept : unix_name{} {
+        kind_ = what;
+        length_ = static_cast<std::uint8_t>(text.size());
         text.copy(text_, text.size());
     }
     kind kind_ = kind::unnamed;
     std::uint8_t length_ = 0;
-    char text_[capacity + 1] = {};  // other programs' paths may fill all 108 bytes
+    char text_[capacity + 1];  // other programs' paths may fill all 108 bytes; what is behind length_ is left as it is
 };
 
 }  // namespace kith::inline KITH_ABI::sys

@@ -47,6 +47,7 @@ struct attachments {
 
 /// What a receive returned beside the bytes.
 struct received {
+    received() noexcept {}      // NOLINT(modernize-use-equals-default): otherwise all is filled with zeros first
     std::size_t size = 0;       ///< bytes in the buffer
     std::size_t real_size = 0;  ///< bytes of the packet or datagram; more than `size` if it was cut
     bool truncated = false;     ///< the buffer was too small, and the rest of the packet is lost
