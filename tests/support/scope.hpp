@@ -51,7 +51,8 @@ bool is_root();
 /// Runs `body` in a child that gave up all rights (uid and gid 65534). Needs root. Returns its exit status.
 int as_nobody(const std::function<int()>& body);
 /// Runs `body` in a child in new namespaces (CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWNET ...), in a new user
-/// namespace as well where the caller is not root. Returns its exit status; 77 where the kernel refuses.
+/// namespace as well where the caller is not root. What it mounts is seen by nobody else. Returns its exit status; 77
+/// where the kernel refuses.
 int in_namespaces(int flags, const std::function<int()>& body);
 
 /// While it lives, SIGALRM arrives every `period`, handled without SA_RESTART (or with): every blocking call is

@@ -643,7 +643,6 @@ TEST(sys_sysv_shm, sysv_shm_trap06_a_killed_creator_leaves_it_and_its_removal_hu
 
 TEST(sys_sysv_shm, sysv_shm_trap13_a_full_dev_shm_does_not_touch_system_v_segments) {
     const int status = in_namespaces(CLONE_NEWNS | CLONE_NEWIPC, [] {
-        if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
         if (::mount("shm", "/dev/shm", "tmpfs", 0, "size=64k") != 0) return 77;
         auto shm = sysv_shm::open(sysv_key::private_object(), {.size = 1 << 20});
         CHILD_CHECK(shm);
