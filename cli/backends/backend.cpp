@@ -11,7 +11,7 @@ std::string_view verbs_of(kith::scheme mechanism) {
     switch (mechanism) {
     case kith::scheme::fd: return "show, send, recv, peer and fd";
     case kith::scheme::fifo: return "create, rm, show, send, recv, listen, connect, serve and call";
-    case kith::scheme::sysv_mq: return "create, rm, show, drain, send, recv, serve and call";
+    case kith::scheme::sysv_mq:
     case kith::scheme::posix_mq: return "create, rm, show, drain, send, recv, serve and call";
     case kith::scheme::sysv_sem:
     case kith::scheme::posix_sem: return "create, rm, show and sem";
