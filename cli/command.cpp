@@ -25,7 +25,10 @@ outcome<kith::sys::child_process> start_command(const std::vector<std::string>& 
     const auto& error = started.error();
     failure why{error};
     switch (error.code()) {
-    case kith::errc::not_found: why.reason = "no such program in PATH"; break;
+    case kith::errc::not_found:
+        why.reason = "no such program in PATH";
+        why.tries.emplace_back("its path, with a slash in it, or another PATH");
+        break;
     case kith::errc::not_permitted:
     case kith::errc::wrong_kind: why.reason = "it is not executable"; break;
     default: break;

@@ -42,6 +42,12 @@ using outcome = std::expected<T, failure>;
 [[nodiscard]] inline std::unexpected<failure> refuse(kith::errc code, const char* operation, std::string reason) {
     return std::unexpected<failure>{failure{kith::error{code, operation}, std::move(reason)}};
 }
+/// The same for what can never work, whatever the state of the system: the command line's fault, exit status 2.
+[[nodiscard]] inline std::unexpected<failure> refuse_use(kith::errc code, const char* operation, std::string reason) {
+    auto refused = refuse(code, operation, std::move(reason));
+    refused.error().misuse = true;
+    return refused;
+}
 /// A failure from the errno of a system call that the command made itself; for the usual codes.
 [[nodiscard]] failure os_failure(const char* operation, int os_error, kith::object_ref object = {});
 

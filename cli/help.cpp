@@ -164,7 +164,7 @@ constexpr std::string_view mdoc_exit =
     ".Bl -tag -width 126/127 -compact\n"
     ".It 0\nDone.\n"
     ".It 1\nFailed.\n"
-    ".It 2\nMisused: the command line makes no sense.\n"
+    ".It 2\nMisused: this command line can never work.\n"
     ".It 3\nNothing there now, or no room, and\n.Fl -no-wait\nwas given.\n"
     ".It 4\nEnded: end of the stream, object removed, other side gone; the key\n.Dq code\nof\n.Fl -json\nsays which.\n"
     ".It 124\nThe time of\n.Fl -timeout\nis up.\n"

@@ -11,6 +11,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+constexpr auto how_addresses_are_written = "man kith_addresses   tells how each scheme is written";
+
 /// Why, for a user, where neither the backend nor a limit says it better.
 std::string_view usual_reason(kith::errc code) {
     switch (code) {
@@ -72,34 +74,74 @@ std::string who_may(const attempt& what) {
                        kith_cli::quoted(path));
 }
 
-/// The next step that a code alone suggests.
-std::vector<std::string> usual_steps(const attempt& what, kith::errc code) {
-    switch (code) {
-    case kith::errc::would_block: return {"--timeout D instead of --no-wait waits, for at most D"};
-    case kith::errc::timed_out: return {"a longer --timeout, or check that the other side is running"};
-    case kith::errc::not_found:
-        if (what.object.starts_with("pid:")) return {"ps -e   lists the processes that run here"};
-        return {"kith create makes it, where it is an object that has to be made",
-                "objects of another container (IPC, mount or network namespace) are not visible here"};
-    case kith::errc::exists: return {"another name, or without --exclusive to use the one that is there"};
-    case kith::errc::not_permitted: return {who_may(what)};
-    case kith::errc::peer_gone: return {"start the other side first"};
-    case kith::errc::removed: return {"kith create makes it again"};
-    case kith::errc::truncated: return {"--max-size N makes room, --truncate cuts it"};
-    default: return {};
-    }
-}
-
 /// Whether what was tried is about a file that an option names, not about an object at an address.
 bool is_file(const attempt& what) { return !what.object.empty() && !kith::address::parse(what.object); }
+
+bool is_path_of_key(const failure& why) {
+    return why.cause.os_error() == ENOENT && std::string_view{why.cause.operation()} == "ftok";
+}
+
+std::string help_for(const attempt& what) { return fmt::format("kith {} --help   tells what it takes", what.verb); }
+
+/// What to do about an absent object. A reason of its own says what is absent: hardly the object then.
+std::vector<std::string> steps_to_find(const attempt& what, const failure& why) {
+    if (is_path_of_key(why)) return {"another path, or a key as 0x4b01"};
+    if (is_file(what)) return {fmt::format("ls -ld {}   shows whether it is there", kith_cli::quoted(what.object))};
+    if (what.object.starts_with("pid:")) return {"ps -e   lists the processes that run here"};
+    if (!why.reason.empty()) return {"make it first, or check how its name is spelt"};
+    return {"kith create makes it, where it is an object that has to be made",
+            "objects of another container (IPC, mount or network namespace) are not visible here"};
+}
+
+/// The next step where nobody knows a better one: there is always one.
+std::vector<std::string> usual_steps(const attempt& what, const failure& why) {
+    if (why.misuse) return {help_for(what)};
+    switch (why.cause.code()) {
+    case kith::errc::would_block: return {"--timeout D instead of --no-wait waits, for at most D"};
+    case kith::errc::timed_out: return {"a longer --timeout, or check that the other side is running"};
+    case kith::errc::stopped: return {"run it again"};
+    case kith::errc::end_of_stream: return {"start the other side again, if there should be more"};
+    case kith::errc::peer_gone: return {"start the other side first"};
+    case kith::errc::removed: return {"kith create makes it again"};
+    case kith::errc::not_found: return steps_to_find(what, why);
+    case kith::errc::exists:
+        if (!why.reason.empty()) return {"another name, or end what uses this one"};
+        return {"another name, or without --exclusive to use the one that is there"};
+    case kith::errc::not_permitted: return {who_may(what)};
+    case kith::errc::wrong_kind:
+    case kith::errc::wrong_size:
+    case kith::errc::wrong_type:
+        if (is_file(what)) return {fmt::format("ls -ld {}   shows what it is", kith_cli::quoted(what.object))};
+        return {fmt::format("kith show {}   tells what is there", kith_cli::quoted(what.object))};
+    case kith::errc::wrong_filesystem: return {"a place on another file system, as /tmp or /dev/shm"};
+    case kith::errc::too_long: return {"less at once"};
+    case kith::errc::truncated: return {"--max-size N makes room, --truncate cuts it"};
+    case kith::errc::bad_address: return {how_addresses_are_written};
+    case kith::errc::limit_reached: return {"end or remove what uses it up, or raise the limit"};
+    case kith::errc::no_space: return {"remove what is not needed, or take a smaller size"};
+    case kith::errc::out_of_memory: return {"a smaller size, or end what uses the memory"};
+    case kith::errc::bad_peer:
+    case kith::errc::wrong_version:
+        return {"check that the other side speaks the same convention, in the same version"};
+    case kith::errc::evicted:
+    case kith::errc::lapped: return {"start again from what is there now"};
+    case kith::errc::forked:
+    case kith::errc::domain_lost: return {"run it again: it has to be opened anew"};
+    case kith::errc::invalid:
+        if (why.cause.os_error() == EBADF) return {"open it in the shell: 0<FILE to read, 1>FILE to write"};
+        return {help_for(what)};
+    case kith::errc::unsupported: return {help_for(what)};
+    case kith::errc::io: return {fmt::format("kith {} --verbose   tells what led to it", what.verb)};
+    }
+    return {help_for(what)};
+}
 
 std::string reason_of(const attempt& what, const failure& why) {
     if (!why.reason.empty()) return why.reason;
     const std::string_view operation = why.cause.operation();
     if (is_file(what) && why.cause.code() == kith::errc::not_found) return "there is no such file";
     if (is_file(what) && why.cause.code() == kith::errc::not_permitted) return "you may not read or write this file";
-    if (why.cause.os_error() == ENOENT && operation == "ftok")
-        return "the path that its key is made from does not exist";
+    if (is_path_of_key(why)) return "the path that its key is made from does not exist";
     if (why.cause.os_error() == EINVAL && why.cause.code() == kith::errc::limit_reached && operation == "mq_open")
         return "more messages, or longer ones, than the limits allow";
     std::string reason{usual_reason(why.cause.code())};
@@ -124,9 +166,7 @@ limit_report details_of(const attempt& what, const failure& why) {
     limit_report all{.limits = why.limits, .tries = why.tries};
     std::ranges::move(found.limits, std::back_inserter(all.limits));
     std::ranges::move(found.tries, std::back_inserter(all.tries));
-    const bool by_path = why.cause.os_error() == ENOENT && std::string_view{why.cause.operation()} == "ftok";
-    if (all.tries.empty() && why.reason.empty() && !by_path && !is_file(what))
-        all.tries = usual_steps(what, why.cause.code());
+    if (all.tries.empty()) all.tries = usual_steps(what, why);
     return all;
 }
 
@@ -189,6 +229,7 @@ std::string misuse_json(std::string_view sentence, std::string_view hint) {
 failure bad_address(std::string_view text, const kith::error& error, const kith::address_fault& fault) {
     failure why{error, std::string{fault.reason}};
     why.misuse = true;
+    why.tries.emplace_back(how_addresses_are_written);
     if (text.empty()) return why;
     // Only where each byte takes one column can a mark stand under the right one.
     const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c < '\x7f'; });

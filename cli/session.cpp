@@ -17,6 +17,7 @@
 
 #include "messages.hpp"
 #include "output.hpp"
+#include "schemes.hpp"
 
 namespace kith_cli {
 namespace {
@@ -102,20 +103,17 @@ int session::stop_descriptor() { return stop_event.load(); }
 std::optional<kith::address> session::address(const std::string& text) {
     kith::address_fault fault;
     auto read = kith::address::parse(text, &fault);
-    if (read) return std::move(*read);
-    fail("read the address", text, bad_address(text, read.error(), fault));
-    return std::nullopt;
-}
-
-std::optional<kith::address> session::address(const std::string& text, std::vector<kith::scheme> of) {
-    auto read = address(text);
-    if (!read || std::ranges::find(of, read->mechanism()) != of.end()) return read;
-    std::string known;
-    for (const auto mechanism : of) known += (known.empty() ? "" : ", ") + std::string{name_of(mechanism)} + ':';
-    failure why{kith::error{kith::errc::wrong_kind, "address", 0, kith::object_ref::name(text)},
-                fmt::format("'kith {}' works on {}", verb, known)};
-    why.misuse = true;
-    fail("use the address", text, why);
+    if (!read) {
+        fail("read the address", text, bad_address(text, read.error(), fault));
+        return std::nullopt;
+    }
+    const auto usable = schemes_of(verb);
+    if (std::ranges::find(usable, read->mechanism()) != usable.end()) return std::move(*read);
+    auto why =
+        refuse_use(kith::errc::unsupported, "address", fmt::format("'kith {}' works on {}", verb, names_of(usable)));
+    why.error().tries.push_back(
+        fmt::format("the verbs for {}: are {}", name_of(read->mechanism()), verbs_for(read->mechanism())));
+    fail("use the address", text, why.error());
     return std::nullopt;
 }
 
@@ -128,6 +126,8 @@ int session::fail(std::string_view action, std::string_view object, const failur
 }
 
 int session::misuse(std::string_view sentence, std::string_view hint) {
+    const auto usual = fmt::format("kith {} --help", verb);
+    if (hint.empty() && !verb.empty()) hint = usual;
     if (!quiet) say(json ? misuse_json(sentence, hint) : misuse_text(sentence, hint));
     return exit_misused;
 }

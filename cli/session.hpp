@@ -63,16 +63,16 @@ public:
     /// The stop token of catch_signals(), for verbs with threads.
     [[nodiscard]] const std::stop_token& stop() const { return stop_; }
 
-    /// Reads an address; what is wrong with it has been reported if there is none (return exit_misused).
+    /// Reads an address of a scheme that the verb works on; what is wrong with it has been reported if there is none
+    /// (return exit_misused).
     [[nodiscard]] std::optional<kith::address> address(const std::string& text);
-    /// The same, and it must be of one of these schemes.
-    [[nodiscard]] std::optional<kith::address> address(const std::string& text, std::vector<kith::scheme> of);
 
     /// Reports "kith: cannot <action> '<object>': <why>" with its details on stderr, or the JSON object, and returns
     /// the exit status for it. An end (4) or nothing there (3) is reported like any failure; --quiet silences all
     /// of it. `object` empty: no object in the sentence.
     int fail(std::string_view action, std::string_view object, const failure& why);
-    /// Reports a wrong use of the command: "kith: <sentence>", returns exit_misused. `hint`: what to type instead.
+    /// Reports a wrong use of the command: "kith: <sentence>", returns exit_misused. `hint`: what to type instead;
+    /// without one, the verb's --help.
     int misuse(std::string_view sentence, std::string_view hint = {});
 
     /// Prints facts on stdout: a table, or with --json one object. Returns exit_done, or fails as write does.

@@ -1,37 +1,12 @@
 #include "backends/backend.hpp"
 
 #include <fmt/format.h>
-#include <iterator>
 
 namespace kith_cli {
-namespace {
-
-/// What can be done with the objects of a scheme, for the text of a refusal.
-std::string_view verbs_of(kith::scheme mechanism) {
-    switch (mechanism) {
-    case kith::scheme::fd: return "show, send, recv, peer and fd";
-    case kith::scheme::fifo: return "create, rm, show, send, recv, listen, connect, serve and call";
-    case kith::scheme::sysv_mq:
-    case kith::scheme::posix_mq: return "create, rm, show, drain, send, recv, serve and call";
-    case kith::scheme::sysv_sem:
-    case kith::scheme::posix_sem: return "create, rm, show and sem";
-    case kith::scheme::sysv_shm:
-    case kith::scheme::posix_shm: return "create, rm, show and shm";
-    case kith::scheme::unix_socket: return "rm, show, send, recv, listen, connect, serve, call, peer and fd";
-    case kith::scheme::tcp: return "send, recv, listen, connect, serve and call";
-    case kith::scheme::udp: return "send and recv";
-    case kith::scheme::pid: return "show and wait";
-    }
-    return "help";
-}
-
-}  // namespace
 
 std::unexpected<failure> backend::cannot(const char* verb) const {
-    failure why{kith::error{kith::errc::unsupported, verb, 0, kith::object_ref::name(name_of(mechanism_))},
-                fmt::format("{}: objects have no '{}'", name_of(mechanism_), verb)};
-    return std::unexpected{
-        std::move(why).suggest(fmt::format("the verbs for {}: are {}", name_of(mechanism_), verbs_of(mechanism_)))};
+    return refuse_use(kith::errc::unsupported, verb,
+                      fmt::format("{}: objects have no '{}'", name_of(mechanism_), verb));
 }
 
 outcome<created> backend::create(const kith::address&, const create_options&) { return cannot("create"); }
@@ -60,10 +35,8 @@ outcome<bytes> backend::call(const kith::address&, kith::byte_view, std::size_t,
 outcome<facts> backend::peer(const kith::address&, const kith::wait_policy&) { return cannot("peer"); }
 
 std::unexpected<failure> option_refused(const backend& of, const char* option, const char* why) {
-    failure refused{kith::error{kith::errc::unsupported, option, 0, kith::object_ref::name(name_of(of.mechanism()))},
-                    fmt::format("{} means nothing for {}: {}", option, name_of(of.mechanism()), why)};
-    refused.misuse = true;
-    return std::unexpected{std::move(refused)};
+    return refuse_use(kith::errc::unsupported, option,
+                      fmt::format("{} means nothing for {}: {}", option, name_of(of.mechanism()), why));
 }
 
 }  // namespace kith_cli

@@ -2,7 +2,7 @@
 // cli/backends/<scheme>.cpp derives from `backend`, overrides what its mechanism can do, and defines the function
 // `<scheme>_backend()` declared below; registry.cpp maps schemes to these functions, one `case` each.
 //
-// What is not overridden fails with `errc::unsupported` and a text that says what the scheme can do instead.
+// What is not overridden fails with `errc::unsupported`; cli/schemes.cpp lists what is, so that verbs never ask for it.
 // Backends are stateless singletons; whatever is open lives in the sessions they return. They never print, never
 // read stdin, never look at command-line options: they get an address and a struct, and return values.
 //
@@ -61,16 +61,16 @@ struct selection {
 
 /// kith recv, for one message or one read.
 struct receive_options {
-    selection which = {};
-    std::optional<std::uint64_t> peek = {};  ///< look at message INDEX (0 = first) and leave it there
+    selection which = {};                    ///< `any` but for System V queues
+    std::optional<std::uint64_t> peek = {};  ///< look at message INDEX (0 = first) and leave it; 0 but for those queues
     std::size_t max_size = 0;                ///< largest body in bytes; 0: the object's own limit, or 1 MiB
     bool truncate = false;                   ///< --truncate: cut a longer one instead of failing with `truncated`
 };
 
 /// kith send, for one message.
 struct send_options {
-    std::optional<std::int64_t> type = {};      ///< System V queues: default 1; refuse where there are no types
-    std::optional<std::int64_t> priority = {};  ///< POSIX queues: default 0; refuse where there are none
+    std::optional<std::int64_t> type = {};  ///< from 1 on. System V queues, default 1; the verb refuses it elsewhere
+    std::optional<std::int64_t> priority = {};  ///< 0 to 32767. POSIX queues, default 0; the verb refuses it elsewhere
 };
 
 /// One message, or one piece of a stream.
@@ -198,7 +198,7 @@ public:
     virtual outcome<facts> peer(const kith::address& where, const kith::wait_policy& wait);
 
 protected:
-    /// "tcp: has no messages to drain" as `unsupported`, listing the verbs that work on such objects.
+    /// "tcp: objects have no 'drain'" as `unsupported`.
     [[nodiscard]] std::unexpected<failure> cannot(const char* verb) const;
 
 private:

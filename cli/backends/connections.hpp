@@ -15,27 +15,12 @@ namespace kith_cli {
 
 inline constexpr std::size_t usual_message = std::size_t{1} << 20U;
 
-/// Refuses --type and --priority.
-[[nodiscard]] inline outcome<void> no_labels(const backend& of, const send_options& options) {
-    if (options.type) return option_refused(of, "--type", "what goes through a socket has no type");
-    if (options.priority) return option_refused(of, "--priority", "what goes through a socket has no priority");
-    return {};
-}
-[[nodiscard]] inline outcome<void> no_selection(const backend& of, const receive_options& options) {
-    if (options.which.how != selection::rule::any)
-        return option_refused(of, "--type", "what comes through a socket has no type");
-    if (options.peek && *options.peek != 0)
-        return refuse(kith::errc::unsupported, "recv(MSG_PEEK)", "a socket shows only its next message: --peek=0");
-    return {};
-}
-
 template <class Stream>
 class stream_sender final : public sender {
 public:
-    stream_sender(backend& of, Stream stream) : of_{of}, stream_{std::move(stream)} {}
+    explicit stream_sender(Stream stream) : stream_{std::move(stream)} {}
     [[nodiscard]] bool is_stream() const override { return true; }
-    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (auto labels = no_labels(of_, options); !labels) return labels;
+    outcome<void> send(kith::byte_view body, const send_options&, const kith::wait_policy& wait) override {
         std::size_t done = 0;
         if (const auto sent = stream_.write_full(body, done, wait); !sent) return pass_on(sent);
         return {};
@@ -46,7 +31,6 @@ public:
     }
 
 private:
-    backend& of_;
     Stream stream_;
 };
 
@@ -54,11 +38,9 @@ private:
 template <class Listener, class Stream>
 class stream_receiver final : public receiver {
 public:
-    stream_receiver(backend& of, Listener listener, bool follow)
-        : of_{of}, listener_{std::move(listener)}, follow_{follow} {}
+    stream_receiver(Listener listener, bool follow) : listener_{std::move(listener)}, follow_{follow} {}
     [[nodiscard]] bool is_stream() const override { return true; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (auto plain = no_selection(of_, options); !plain) return pass_on(plain);
         message got;
         got.body.resize(options.max_size != 0 ? options.max_size : usual_message);
         for (;;) {
@@ -79,7 +61,6 @@ public:
     }
 
 private:
-    backend& of_;
     Listener listener_;
     Stream client_;
     bool follow_;

@@ -79,9 +79,7 @@ class fd_sender final : public sender {
 public:
     explicit fd_sender(kith::io_fd fd) : boundaries_{keeps_boundaries(fd.native().get())}, to_{std::move(fd)} {}
     [[nodiscard]] bool is_stream() const override { return !boundaries_; }
-    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (options.type) return option_refused(fd_backend(), "--type", "bytes and datagrams have no type");
-        if (options.priority) return option_refused(fd_backend(), "--priority", "bytes and datagrams have no priority");
+    outcome<void> send(kith::byte_view body, const send_options&, const kith::wait_policy& wait) override {
         if (boundaries_ && body.empty()) return send_empty();
         std::size_t done = 0;
         if (const auto all = to_.write_full(body, done, wait); !all) {
@@ -106,10 +104,6 @@ public:
     explicit fd_receiver(kith::io_fd fd) : type_{socket_type_of(fd.native().get())}, from_{std::move(fd)} {}
     [[nodiscard]] bool is_stream() const override { return type_ != SOCK_DGRAM && type_ != SOCK_SEQPACKET; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (options.which.how != selection::rule::any)
-            return option_refused(fd_backend(), "--type", "bytes and datagrams have no type");
-        if (options.peek.value_or(0) > 0)
-            return option_refused(fd_backend(), "--peek=INDEX", "of a socket only the first message can be looked at");
         message got;
         got.body.resize(options.max_size != 0 ? options.max_size : usual_message);
         if (!is_stream()) return receive_packet(std::move(got), options, wait);

@@ -54,10 +54,7 @@ class fifo_sender final : public sender {
 public:
     fifo_sender(kith::sys::fifo_writer to, kith::address where) : to_{std::move(to)}, where_{std::move(where)} {}
     [[nodiscard]] bool is_stream() const override { return true; }
-    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (options.type) return option_refused(fifo_backend(), "--type", "a FIFO carries bytes, which have no type");
-        if (options.priority)
-            return option_refused(fifo_backend(), "--priority", "a FIFO carries bytes, which have no priority");
+    outcome<void> send(kith::byte_view body, const send_options&, const kith::wait_policy& wait) override {
         std::size_t done = 0;
         if (const auto sent = to_.write_full(body, done, wait); !sent) return explain(sent, where_);
         return {};
@@ -74,8 +71,6 @@ public:
         : from_{std::move(from)}, follow_{follow}, where_{std::move(where)} {}
     [[nodiscard]] bool is_stream() const override { return true; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (options.which.how != selection::rule::any)
-            return option_refused(fifo_backend(), "--type", "a FIFO carries bytes, which have no type");
         message got;
         got.body.resize(options.max_size != 0 ? options.max_size : usual_piece);
         for (;;) {
@@ -247,8 +242,8 @@ public:
     outcome<std::unique_ptr<receiver>> open_receiver(const kith::address& where, const open_options& options,
                                                      const kith::wait_policy& wait) override {
         if (options.peek)
-            return refuse(kith::errc::unsupported, "open",
-                          "what is in a FIFO can only be taken out, and opening it would let a waiting writer in");
+            return refuse_use(kith::errc::unsupported, "open",
+                              "what is in a FIFO can only be taken out, and opening it would let a waiting writer in");
         // Who follows is there before the first writer as well as after the last one.
         auto from = options.follow ? kith::sys::open_fifo_reader(where.name(), kith::deadline::immediate())
                                    : kith::sys::open_fifo_reader(where.name(), wait);

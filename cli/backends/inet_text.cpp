@@ -38,6 +38,7 @@ std::unexpected<failure> inet_bind_failure(const kith::address& where, const kit
         why.tries.emplace_back("127.0.0.1 for this machine alone, 0.0.0.0 for everybody");
     } else if (error.code() == errc::not_permitted) {
         why.reason = fmt::format("port {} is for privileged processes", where.port());
+        why.tries.emplace_back("another port, or run it as root");
         why.limits.emplace_back("net.ipv4.ip_unprivileged_port_start tells where the others begin");
     }
     return std::unexpected{std::move(why)};
@@ -51,8 +52,10 @@ std::unexpected<failure> inet_connect_failure(const kith::address& where, const 
                                         where.mechanism() == kith::scheme::udp ? "recv" : "listen", where.text()));
     } else if (error.os_error() == ENETUNREACH || error.os_error() == EHOSTUNREACH) {
         why.reason = "no way leads there";
+        why.tries.emplace_back("ip route   shows which networks can be reached");
     } else if (error.os_error() == ETIMEDOUT || error.code() == errc::timed_out) {
         why.reason = "that host does not answer";
+        why.tries.emplace_back("check host and port; a firewall may drop what is sent there");
     }
     return std::unexpected{std::move(why)};
 }

@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <algorithm>
-#include <kith/compose/request_reply.hpp>
 #include <kith/sys/posix_mq.hpp>
 
-#include "backends/backend.hpp"
+#include "backends/queue_exchange.hpp"
 
 namespace kith_cli {
 namespace {
@@ -28,12 +27,7 @@ public:
     explicit queue_sender(posix_mq queue) : queue_{std::move(queue)} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (options.type)
-            return option_refused(posix_mq_backend(), "--type",
-                                  "messages have a priority, and --priority is the option");
         const auto priority = options.priority.value_or(0);
-        if (priority < 0 || priority > kith::sys::posix_mq_highest_priority)
-            return refuse(kith::errc::invalid, "mq_send", "a priority is a number from 0 to 32767");
         if (const auto sent = queue_.send(body, static_cast<unsigned>(priority), wait); !sent)
             return std::unexpected{send_failed(sent.error(), queue_, body.size())};
         return {};
@@ -49,8 +43,6 @@ public:
         : queue_{std::move(queue)}, message_size_{message_size} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (options.which.how != selection::rule::any)
-            return option_refused(posix_mq_backend(), "--type", "messages come by priority, the highest first");
         const auto most = options.max_size == 0 ? message_size_ : options.max_size;
         // The kernel takes no message out without room for the longest one.
         message one{.body = bytes(options.truncate ? message_size_ : most)};
@@ -75,30 +67,6 @@ private:
     std::size_t message_size_;
 };
 
-class one_request final : public exchange {
-public:
-    one_request(kith::compose::posix_request_server& at, kith::compose::request_ticket from, bytes body)
-        : server_{at}, from_{from}, body_{std::move(body)} {}
-    ~one_request() override {
-        if (!answered_) static_cast<void>(server_.refuse(from_, kith::deadline::immediate()));
-    }
-    outcome<bytes> request(std::size_t max_size, const kith::wait_policy&) override {
-        if (body_.size() <= max_size) return std::move(body_);
-        return refuse(kith::errc::too_long, "mq_receive", fmt::format("a request may have {} bytes", max_size));
-    }
-    outcome<void> reply(kith::byte_view body, const kith::wait_policy& wait) override {
-        answered_ = true;  // the library has told the client where it could
-        if (const auto sent = server_.reply(from_, body, wait); !sent) return pass_on(sent);
-        return {};
-    }
-
-private:
-    kith::compose::posix_request_server& server_;
-    kith::compose::request_ticket from_;
-    bytes body_;
-    bool answered_ = false;
-};
-
 class queue_server final : public server {
 public:
     queue_server(kith::compose::posix_request_server at, kith::address where)
@@ -111,11 +79,7 @@ public:
     outcome<std::unique_ptr<exchange>> next(const kith::wait_policy& wait) override {
         const auto limits = server_.requests().attributes();
         if (!limits) return pass_on(limits);
-        bytes body(limits->message_size);
-        const auto got = server_.take(body, wait);
-        if (!got) return pass_on(got);
-        body.resize(got->size);
-        return std::make_unique<one_request>(server_, got->from, std::move(body));
+        return next_exchange(server_, limits->message_size, wait);
     }
 
 private:
@@ -190,9 +154,8 @@ public:
     outcome<std::unique_ptr<receiver>> open_receiver(const kith::address& where, const open_options& options,
                                                      const kith::wait_policy&) override {
         if (options.peek)
-            return std::unexpected{failure{kith::error{kith::errc::unsupported, "mq_receive"},
-                                           "a POSIX queue has no peek: a message can only be taken"}
-                                       .suggest(fmt::format("kith show {}   tells how many there are", where.text()))};
+            return refuse_use(kith::errc::unsupported, "mq_receive",
+                              "a POSIX queue has no peek: a message can only be taken");
         auto queue = posix_mq::open(where.name(), {.access = posix_mq_access::receive_only});
         if (!queue) return pass_on(queue);
         const auto limits = queue->attributes();
@@ -210,9 +173,7 @@ public:
 
     outcome<bytes> call(const kith::address& where, kith::byte_view request, std::size_t max_size,
                         const kith::wait_policy& wait) override {
-        if (wait.until.is_immediate())
-            return refuse(kith::errc::invalid, "call",
-                          "a reply cannot be there at once: --timeout instead of --no-wait");
+        if (const auto may = must_wait(wait); !may) return pass_on(may);
         auto client = kith::compose::posix_request_client::open(where.name());
         if (!client) return pass_on(client);
         // No reply is longer than a message of the client's own queue, which is like the server's.
@@ -220,11 +181,7 @@ public:
         if (!queue) return pass_on(queue);
         const auto limits = queue->attributes();
         if (!limits) return pass_on(limits);
-        bytes reply(std::min(max_size, limits->message_size));
-        const auto size = client->call(request, reply, wait);
-        if (!size) return pass_on(size);
-        reply.resize(*size);
-        return reply;
+        return call_through(*client, request, std::min(max_size, limits->message_size), wait);
     }
 
 private:

@@ -21,10 +21,8 @@ public:
                                   "a POSIX semaphore has one value; sysv-sem: has sets");
         const auto value = options.values.empty() ? 0 : options.values.front();
         if (value < 0 || value > static_cast<std::int64_t>(kith::sys::posix_sem_max_value)) {
-            failure why{kith::error{kith::errc::invalid, "sem_open"},
-                        fmt::format("the value {} is outside 0 to {}", value, kith::sys::posix_sem_max_value)};
-            why.misuse = true;
-            return std::unexpected{std::move(why)};
+            return refuse_use(kith::errc::invalid, "sem_open",
+                              fmt::format("the value {} is outside 0 to {}", value, kith::sys::posix_sem_max_value));
         }
         auto made = open(where, options, kith::sys::creation::must_be_new, value);
         if (made) return created{where, true};

@@ -7,8 +7,6 @@
 
 namespace kith_cli {
 
-/// The key of an address by key, by path or private. An id has none: `invalid`.
-[[nodiscard]] outcome<kith::sys::sysv_key> sysv_sem_key(const kith::address& where);
 /// The set that an address names, as it is: also one that ipcmk(1) or another program made without a first semop(2),
 /// whose readiness nothing shows.
 [[nodiscard]] outcome<kith::sys::sysv_sem> sysv_sem_at(const kith::address& where);

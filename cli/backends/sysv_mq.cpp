@@ -1,12 +1,12 @@
 // sysv-mq: - System V message queues.
 #include <fmt/format.h>
 #include <algorithm>
-#include <kith/compose/request_reply.hpp>
 #include <kith/sys/sysv_mq.hpp>
 #include <limits>
 #include <optional>
 
-#include "backends/backend.hpp"
+#include "backends/queue_exchange.hpp"
+#include "backends/sysv_objects.hpp"
 
 namespace kith_cli {
 namespace {
@@ -18,32 +18,7 @@ using kith::sys::sysv_mq_options;
 
 using naming = kith::address::sysv_naming;
 
-std::unexpected<failure> private_has_no_name() {
-    return std::unexpected{failure{kith::error{kith::errc::invalid, "msgget"},
-                                   "sysv-mq:private names no queue that exists, only one to be made"}
-                               .suggest("kith create sysv-mq:private   makes one and prints its sysv-mq:id=N")};
-}
-
-outcome<sysv_key> key_of(const kith::address& where) {
-    switch (where.naming()) {
-    case naming::key: return sysv_key{where.key()};
-    case naming::path: {
-        const auto key = sysv_key::from_path(where.name(), where.project());
-        if (!key) return pass_on(key);
-        return *key;
-    }
-    case naming::private_object: return sysv_key::private_object();
-    case naming::id: break;
-    }
-    const auto queue = sysv_mq::open_id(where.id());
-    if (!queue) return pass_on(queue);
-    const auto state = queue->status();
-    if (!state) return pass_on(state);
-    return state->key;
-}
-
 outcome<sysv_mq> found(const kith::address& where) {
-    if (where.naming() == naming::private_object) return private_has_no_name();
     if (where.naming() == naming::id) {
         const auto queue = sysv_mq::open_id(where.id());
         // Without the right to read it the queue may still be written to, or removed by its owner.
@@ -51,7 +26,7 @@ outcome<sysv_mq> found(const kith::address& where) {
         if (!queue) return pass_on(queue);
         return *queue;
     }
-    const auto key = key_of(where);
+    const auto key = key_to_find(where);
     if (!key) return pass_on(key);
     const auto queue = sysv_mq::open(*key);
     if (!queue) return pass_on(queue);
@@ -77,10 +52,7 @@ public:
     explicit queue_sender(sysv_mq queue) : queue_{queue} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (options.priority)
-            return option_refused(sysv_mq_backend(), "--priority", "messages have a type, and --type is the option");
         const auto type = options.type.value_or(1);
-        if (type < 1) return refuse(kith::errc::invalid, "msgsnd", "the type of a message is a number from 1 on");
         if (const auto sent = queue_.send(static_cast<long>(type), body, wait); !sent)
             return std::unexpected{send_failed(sent.error(), queue_)};
         return {};
@@ -122,7 +94,8 @@ public:
 private:
     static failure receive_failed(const kith::error& error, const receive_options& options) {
         if (error.code() == kith::errc::would_block && options.peek)
-            return {error, fmt::format("there is no message {} in the queue now", *options.peek)};
+            return failure{error, fmt::format("there is no message {} in the queue now", *options.peek)}.suggest(
+                "kith show   tells how many there are");
         if (error.code() == kith::errc::would_block)
             return {error, options.which.how == selection::rule::any ? "the queue is empty now"
                                                                      : "no message of that type is there now"};
@@ -131,30 +104,6 @@ private:
         return error;
     }
     sysv_mq queue_;
-};
-
-class one_request final : public exchange {
-public:
-    one_request(const kith::compose::sysv_request_server& at, kith::compose::request_ticket from, bytes body)
-        : server_{at}, from_{from}, body_{std::move(body)} {}
-    ~one_request() override {
-        if (!answered_) static_cast<void>(server_.refuse(from_, kith::deadline::immediate()));
-    }
-    outcome<bytes> request(std::size_t max_size, const kith::wait_policy&) override {
-        if (body_.size() <= max_size) return std::move(body_);
-        return refuse(kith::errc::too_long, "msgrcv", fmt::format("a request may have {} bytes", max_size));
-    }
-    outcome<void> reply(kith::byte_view body, const kith::wait_policy& wait) override {
-        answered_ = true;  // the library has told the client where it could
-        if (const auto sent = server_.reply(from_, body, wait); !sent) return pass_on(sent);
-        return {};
-    }
-
-private:
-    kith::compose::sysv_request_server server_;
-    kith::compose::request_ticket from_;
-    bytes body_;
-    bool answered_ = false;
 };
 
 class queue_server final : public server {
@@ -168,11 +117,7 @@ public:
     }
     [[nodiscard]] kith::address where() const override { return where_; }
     outcome<std::unique_ptr<exchange>> next(const kith::wait_policy& wait) override {
-        bytes body(longest_message());
-        const auto got = server_.take(body, wait);
-        if (!got) return pass_on(got);
-        body.resize(got->size);
-        return std::make_unique<one_request>(server_, got->from, std::move(body));
+        return next_exchange(server_, longest_message(), wait);
     }
 
 private:
@@ -192,11 +137,7 @@ public:
         if (!options.values.empty()) return option_refused(*this, "--values", "only semaphores have values");
         if (options.size == std::uint64_t{0})
             return option_refused(*this, "--size", "a queue for 0 bytes holds nothing");
-        if (where.naming() == naming::id)
-            return std::unexpected{
-                failure{kith::error{kith::errc::invalid, "msgget"}, "the kernel chooses the ids"}.suggest(
-                    "a key, a path or sysv-mq:private")};
-        const auto key = key_of(where);
+        const auto key = key_to_make(where);
         if (!key) return pass_on(key);
         using kith::sys::creation;
         sysv_mq_options wish{.create = options.exclusive ? creation::must_be_new : creation::create_or_open};
@@ -204,10 +145,7 @@ public:
         if (options.size) wish.capacity = static_cast<std::size_t>(*options.size);
         const auto queue = sysv_mq::open(*key, wish);
         if (!queue) return std::unexpected{create_failed(queue.error(), *key)};
-        if (!key->is_private()) return created{where, queue->created()};
-        const auto by_id = kith::address::of_sysv_id(kith::scheme::sysv_mq, queue->native_id());
-        if (!by_id) return pass_on(by_id);
-        return created{*by_id, true};
+        return created{address_after(where, queue->native_id()), queue->created()};
     }
 
     outcome<void> remove(const kith::address& where) override {
@@ -222,29 +160,16 @@ public:
         if (!queue) return pass_on(queue);
         const auto state = queue->status();
         if (!state) return pass_on(state);
-        const auto seconds = [](std::chrono::system_clock::time_point when) {
-            return static_cast<std::int64_t>(std::chrono::system_clock::to_time_t(when));
-        };
-        facts seen;
-        seen.add("address", where.text()).add("id", queue->native_id());
-        if (state->key.is_private())
-            seen.add("key", nullptr);
-        else
-            seen.add("key", fmt::format("{:#010x}", static_cast<std::uint32_t>(state->key.value())));
-        seen.add_user("uid", state->uid)
-            .add_group("gid", state->gid)
-            .add_user("creator_uid", state->creator_uid)
-            .add_group("creator_gid", state->creator_gid)
-            .add_mode("mode", state->mode)
-            .add("messages", state->messages)
+        auto seen = identity_of(queue->native_id(), *state);
+        seen.add("messages", state->messages)
             .add("bytes", state->bytes)
             .add("capacity", state->capacity, "bytes")
             .add("longest_message", std::min(longest_message(), state->capacity), "bytes")
             .add("last_sender", state->last_sender, "pid")
             .add("last_receiver", state->last_receiver, "pid")
-            .add_time("last_send", seconds(state->last_send))
-            .add_time("last_receive", seconds(state->last_receive))
-            .add_time("last_change", seconds(state->last_change));
+            .add_time("last_send", seconds_of(state->last_send))
+            .add_time("last_receive", seconds_of(state->last_receive))
+            .add_time("last_change", seconds_of(state->last_change));
         return seen;
     }
 
@@ -281,27 +206,31 @@ public:
 
     outcome<bytes> call(const kith::address& where, kith::byte_view request, std::size_t max_size,
                         const kith::wait_policy& wait) override {
-        if (wait.until.is_immediate())
-            return refuse(kith::errc::invalid, "call",
-                          "a reply cannot be there at once: --timeout instead of --no-wait");
+        if (const auto may = must_wait(wait); !may) return pass_on(may);
         const auto key = request_key(where);
         if (!key) return pass_on(key);
         auto client = kith::compose::sysv_request_client::open(*key);
         if (!client) return pass_on(client);
-        bytes reply(std::min(max_size, longest_message()));
-        const auto size = client->call(request, reply, wait);
-        if (!size) return pass_on(size);
-        reply.resize(*size);
-        return reply;
+        return call_through(*client, request, std::min(max_size, longest_message()), wait);
     }
 
 private:
+    // The convention names the queue of the replies by the key of that of the requests.
     static outcome<sysv_key> request_key(const kith::address& where) {
-        auto key = key_of(where);
+        auto key = where.naming() == naming::private_object ? sysv_key::private_object() : key_in_use(where);
         if (key && key->is_private())
-            return refuse(kith::errc::invalid, "msgget",
-                          "requests and replies need a queue with a key, for the replies");
+            return refuse_use(kith::errc::invalid, "msgget",
+                              "requests and replies need a queue with a key, for the replies");
         return key;
+    }
+
+    static outcome<sysv_key> key_in_use(const kith::address& where) {
+        if (where.naming() != naming::id) return key_to_find(where);
+        const auto queue = sysv_mq::open_id(where.id());
+        if (!queue) return pass_on(queue);
+        const auto state = queue->status();
+        if (!state) return pass_on(state);
+        return state->key;
     }
 
     static failure create_failed(const kith::error& error, sysv_key key) {

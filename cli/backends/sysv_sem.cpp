@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "backends/semaphores.hpp"
+#include "backends/sysv_objects.hpp"
 
 namespace kith_cli {
 namespace {
@@ -15,10 +16,8 @@ outcome<std::vector<std::uint16_t>> first_values(const std::vector<std::int64_t>
     std::vector<std::uint16_t> values;
     for (const auto value : given) {
         if (value < 0 || value > kith::sys::sysv_sem_max_value) {
-            failure why{kith::error{kith::errc::invalid, "semctl(SETALL)"},
-                        fmt::format("the value {} is outside 0 to {}", value, kith::sys::sysv_sem_max_value)};
-            why.misuse = true;
-            return std::unexpected{std::move(why)};
+            return refuse_use(kith::errc::invalid, "semctl(SETALL)",
+                              fmt::format("the value {} is outside 0 to {}", value, kith::sys::sysv_sem_max_value));
         }
         values.push_back(static_cast<std::uint16_t>(value));
     }
@@ -46,7 +45,7 @@ public:
         if (options.size) return option_refused(*this, "--size", "a set has --values, one for each semaphore");
         if (options.max_messages || options.message_size)
             return option_refused(*this, "--max-messages and --message-size", "a set holds no messages");
-        const auto key = sysv_sem_key(where);
+        const auto key = key_to_make(where);
         if (!key) return pass_on(key);
         const auto values = first_values(options.values);
         if (!values) return pass_on(values);
@@ -56,8 +55,7 @@ public:
             sysv_sem::open(*key, {.create = policy, .values = *values, .mode = options.mode.value_or(0600)},
                            kith::deadline::in(creator_patience));
         if (!set) return std::unexpected{explained(set.error(), where, values->size())};
-        if (!key->is_private()) return created{where, set->created()};
-        return created{*kith::address::of_sysv_id(kith::scheme::sysv_sem, set->native_id()), true};
+        return created{address_after(where, set->native_id()), set->created()};
     }
 
     outcome<void> remove(const kith::address& where) override {
@@ -73,22 +71,16 @@ public:
         if (!set) return pass_on(set);
         const auto now = set->status();
         if (!now) return pass_on(now);
-        const auto seconds = [](auto time) { return std::chrono::system_clock::to_time_t(time); };
-        facts seen;
-        seen.add("id", set->native_id());
-        seen.add("key", fmt::format("0x{:08x}", static_cast<std::uint32_t>(now->key.value())));
-        seen.add_mode("mode", now->mode);
-        seen.add_user("uid", now->uid).add_group("gid", now->gid);
-        seen.add_user("creator_uid", now->creator_uid).add_group("creator_gid", now->creator_gid);
+        auto seen = identity_of(set->native_id(), *now);
         seen.add("semaphores", now->count);
         seen.add("values", each(now->count, [&](auto n) { return set->value(n); }));
         seen.add("waiters", each(now->count, [&](auto n) { return set->waiters(n); }), "wait for more");
         seen.add("zero_waiters", each(now->count, [&](auto n) { return set->zero_waiters(n); }), "wait for zero");
         seen.add("last_pids", each(now->count, [&](auto n) { return set->last_pid(n); }));
-        seen.add("initialised", seconds(now->last_operation) != 0,
-                 seconds(now->last_operation) != 0 ? "" : "no semop yet: perhaps its creator died");
-        seen.add_time("last_operation", seconds(now->last_operation));
-        seen.add_time("last_change", seconds(now->last_change));
+        seen.add("initialised", seconds_of(now->last_operation) != 0,
+                 seconds_of(now->last_operation) != 0 ? "" : "no semop yet: perhaps its creator died");
+        seen.add_time("last_operation", seconds_of(now->last_operation));
+        seen.add_time("last_change", seconds_of(now->last_change));
         return seen;
     }
 
@@ -118,30 +110,13 @@ private:
 
 }  // namespace
 
-outcome<kith::sys::sysv_key> sysv_sem_key(const kith::address& where) {
-    switch (where.naming()) {
-    case naming::key: return kith::sys::sysv_key{where.key()};
-    case naming::private_object: return kith::sys::sysv_key::private_object();
-    case naming::path: {
-        const auto key = kith::sys::sysv_key::from_path(where.name(), where.project());
-        if (!key) return std::unexpected{failure{key.error(), "the file that the key is made from cannot be used"}};
-        return *key;
-    }
-    case naming::id: break;
-    }
-    failure why{kith::error{kith::errc::invalid, "semget", 0, kith::object_ref::sysv_id(where.id())},
-                "the kernel chooses ids: name it by key, by path or as private"};
-    why.misuse = true;
-    return std::unexpected{std::move(why)};
-}
-
 outcome<sysv_sem> sysv_sem_at(const kith::address& where) {
     if (where.naming() == naming::id) {
         const auto set = sysv_sem::open_id(where.id());
         if (!set) return pass_on(set);
         return *set;
     }
-    const auto key = sysv_sem_key(where);
+    const auto key = key_to_find(where);
     if (!key) return pass_on(key);
     const auto set = sysv_sem::open(*key, {.ready = kith::sys::sem_readiness::assumed});
     if (!set) return pass_on(set);

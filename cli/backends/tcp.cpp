@@ -13,7 +13,7 @@ using kith::sys::tcp_listener;
 using kith::sys::tcp_stream;
 
 outcome<tcp_stream> connected_to(const kith::address& where, const kith::wait_policy& wait) {
-    if (where.port() == 0) return refuse(kith::errc::invalid, "connect", "nobody can be reached at port 0");
+    if (where.port() == 0) return refuse_use(kith::errc::invalid, "connect", "nobody can be reached at port 0");
     const auto candidates = endpoints_of(where);
     if (!candidates) return pass_on(candidates);
     auto stream = connect_tcp(candidates->view(), wait);
@@ -108,15 +108,16 @@ public:
                                                  const kith::wait_policy& wait) override {
         auto stream = connected_to(where, wait);
         if (!stream) return pass_on(stream);
-        return std::make_unique<stream_sender<tcp_stream>>(*this, std::move(*stream));
+        return std::make_unique<stream_sender<tcp_stream>>(std::move(*stream));
     }
     outcome<std::unique_ptr<receiver>> open_receiver(const kith::address& where, const open_options& options,
                                                      const kith::wait_policy&) override {
         if (where.port() == 0)
-            return refuse(kith::errc::invalid, "bind", "port 0 is one that the kernel chooses: nobody would know it");
+            return refuse_use(kith::errc::invalid, "bind",
+                              "port 0 is one that the kernel chooses: nobody would know it");
         auto listener = listener_at(where, {});
         if (!listener) return pass_on(listener);
-        return std::make_unique<stream_receiver<tcp_listener, tcp_stream>>(*this, std::move(*listener), options.follow);
+        return std::make_unique<stream_receiver<tcp_listener, tcp_stream>>(std::move(*listener), options.follow);
     }
     outcome<std::unique_ptr<acceptor>> listen(const kith::address& where, const listen_options& options) override {
         auto listener = listener_at(where, options);
@@ -140,10 +141,6 @@ public:
         if (!stream) return pass_on(stream);
         if (const auto quick = stream->set_no_delay(true); !quick) return pass_on(quick);
         return call_over(std::move(*stream), request, max_size, wait);
-    }
-    outcome<facts> peer(const kith::address&, const kith::wait_policy&) override {
-        return refuse(kith::errc::unsupported, "getsockopt(SO_PEERCRED)",
-                      "TCP does not tell which process is at the other end; a UNIX socket does");
     }
 };
 

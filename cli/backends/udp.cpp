@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <kith/sys/udp.hpp>
 
-#include "backends/connections.hpp"
 #include "backends/inet_text.hpp"
 
 namespace kith_cli {
@@ -15,8 +14,7 @@ public:
     udp_sender(udp_socket socket, kith::address where) : socket_{std::move(socket)}, where_{std::move(where)} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     [[nodiscard]] std::size_t max_message() const override { return kith::sys::max_udp_payload; }
-    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (auto labels = no_labels(udp_backend(), options); !labels) return labels;
+    outcome<void> send(kith::byte_view body, const send_options&, const kith::wait_policy& wait) override {
         const auto sent = socket_.send(body, wait);
         if (sent) return {};
         if (sent.error().code() == kith::errc::too_long)
@@ -42,7 +40,6 @@ public:
     explicit udp_receiver(udp_socket socket) : socket_{std::move(socket)} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (auto plain = no_selection(udp_backend(), options); !plain) return pass_on(plain);
         message got;
         got.body.resize(options.max_size != 0 ? options.max_size : kith::sys::max_udp_payload);
         // Looked at first: one that is too long can then stay where it is.
@@ -72,7 +69,7 @@ public:
 
     outcome<std::unique_ptr<sender>> open_sender(const kith::address& where, const open_options&,
                                                  const kith::wait_policy&) override {
-        if (where.port() == 0) return refuse(kith::errc::invalid, "connect", "nobody can be reached at port 0");
+        if (where.port() == 0) return refuse_use(kith::errc::invalid, "connect", "nobody can be reached at port 0");
         const auto candidates = endpoints_of(where);
         if (!candidates) return pass_on(candidates);
         kith::result<udp_socket> socket = kith::fail(kith::errc::invalid, "connect");
@@ -84,7 +81,8 @@ public:
     outcome<std::unique_ptr<receiver>> open_receiver(const kith::address& where, const open_options&,
                                                      const kith::wait_policy&) override {
         if (where.port() == 0)
-            return refuse(kith::errc::invalid, "bind", "port 0 is one that the kernel chooses: nobody would know it");
+            return refuse_use(kith::errc::invalid, "bind",
+                              "port 0 is one that the kernel chooses: nobody would know it");
         const auto candidates = endpoints_of(where);
         if (!candidates) return pass_on(candidates);
         kith::result<udp_socket> socket = kith::fail(kith::errc::invalid, "bind");

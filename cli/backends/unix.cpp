@@ -44,8 +44,8 @@ facts peer_facts(const kith::sys::socket_base& socket) {
 }
 
 std::unexpected<failure> no_connection() {
-    return refuse(kith::errc::unsupported, "listen",
-                  "datagram sockets have no connections: send and recv work on them");
+    return refuse_use(kith::errc::unsupported, "listen",
+                      "datagram sockets have no connections: send and recv work on them");
 }
 
 // Packets and datagrams: send and receive are the same, the end is not.
@@ -54,8 +54,7 @@ class message_sender final : public sender {
 public:
     message_sender(Socket socket, std::string where) : socket_{std::move(socket)}, where_{std::move(where)} {}
     [[nodiscard]] bool is_stream() const override { return false; }
-    outcome<void> send(kith::byte_view body, const send_options& options, const kith::wait_policy& wait) override {
-        if (auto labels = no_labels(unix_backend(), options); !labels) return labels;
+    outcome<void> send(kith::byte_view body, const send_options&, const kith::wait_policy& wait) override {
         const auto sent = socket_.send(body, wait);
         if (sent) return {};
         if (sent.error().code() == kith::errc::too_long) {
@@ -106,7 +105,6 @@ public:
     explicit datagram_receiver(unix_datagram socket) : socket_{std::move(socket)} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (auto plain = no_selection(unix_backend(), options); !plain) return pass_on(plain);
         return receive_message(socket_, options, wait);
     }
 
@@ -119,7 +117,6 @@ public:
     packet_receiver(unix_seqpacket_listener listener, bool follow) : listener_{std::move(listener)}, follow_{follow} {}
     [[nodiscard]] bool is_stream() const override { return false; }
     outcome<message> receive(const receive_options& options, const kith::wait_policy& wait) override {
-        if (auto plain = no_selection(unix_backend(), options); !plain) return pass_on(plain);
         for (;;) {
             if (!client_.is_open()) {
                 auto accepted = listener_.accept(wait);
@@ -275,7 +272,7 @@ public:
                                                  const kith::wait_policy& wait) override {
         if (where.type() == kind::stream)
             return make<unix_stream>(where, wait, [&](unix_stream socket) -> std::unique_ptr<sender> {
-                return std::make_unique<stream_sender<unix_stream>>(*this, std::move(socket));
+                return std::make_unique<stream_sender<unix_stream>>(std::move(socket));
             });
         if (where.type() == kind::seqpacket) return message_sender_to<unix_seqpacket>(where, wait);
         return message_sender_to<unix_datagram>(where, wait);
@@ -286,7 +283,7 @@ public:
         if (where.type() == kind::stream) {
             auto listener = listener_at<unix_stream_listener>(where, {});
             if (!listener) return pass_on(listener);
-            return std::make_unique<stream_receiver<unix_stream_listener, unix_stream>>(*this, std::move(*listener),
+            return std::make_unique<stream_receiver<unix_stream_listener, unix_stream>>(std::move(*listener),
                                                                                         options.follow);
         }
         if (where.type() == kind::seqpacket) {
@@ -354,8 +351,8 @@ public:
 
     outcome<facts> peer(const kith::address& where, const kith::wait_policy& wait) override {
         if (where.type() == kind::datagram)
-            return refuse(kith::errc::unsupported, "getsockopt(SO_PEERCRED)",
-                          "a datagram socket does not tell whose it is: only its messages do");
+            return refuse_use(kith::errc::unsupported, "getsockopt(SO_PEERCRED)",
+                              "a datagram socket does not tell whose it is: only its messages do");
         if (where.type() == kind::stream) return peer_over<unix_stream>(where, wait);
         return peer_over<unix_seqpacket>(where, wait);
     }

@@ -165,8 +165,8 @@ outcome<facts> show_unix(const kith::address& where) {
 
 outcome<void> remove_unix(const kith::address& where) {
     if (where.is_abstract())
-        return refuse(errc::unsupported, "unlink",
-                      "an abstract name goes with its socket: end the process that has it");
+        return refuse_use(errc::unsupported, "unlink",
+                          "an abstract name goes with its socket: end the process that has it");
     const auto object = kith::object_ref::name(where.name());
     struct stat there{};
     if (::lstat(where.name().c_str(), &there) != 0) return std::unexpected{os_failure("lstat", errno, object)};

@@ -42,7 +42,7 @@ outcome<kith::sys::event_fd> counter_at(const kith::address& where) {
 
 std::optional<kith::address> address_of(session& s, const std::string& text) {
     const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-    return s.address(is_number ? "fd:" + text : text, {kith::scheme::fd});
+    return s.address(is_number ? "fd:" + text : text);
 }
 
 int run_read(session& s, const std::string& text) {

@@ -17,6 +17,7 @@
 #include "backends/unix_text.hpp"
 #include "input.hpp"
 #include "output.hpp"
+#include "seal_names.hpp"
 #include "verbs/verbs.hpp"
 
 namespace kith_cli {
@@ -32,23 +33,22 @@ struct arguments {
     std::string seal;
 };
 
+std::optional<seals> seals_called(std::string_view name) {
+    for (const auto& one : seal_names)
+        if (one.name == name) return one.which;
+    for (const auto& one : seal_sets)
+        if (one.name == name) return one.which;
+    return std::nullopt;
+}
+
 // "all", or names with commas.
 std::optional<seals> read_seals(std::string_view text) {
-    static constexpr std::pair<std::string_view, seals> names[] = {{"all", kith::sys::constant_seals},
-                                                                   {"none", seals::none},
-                                                                   {"seal", seals::more},
-                                                                   {"shrink", seals::shrink},
-                                                                   {"grow", seals::grow},
-                                                                   {"write", seals::write},
-                                                                   {"future-write", seals::future_write},
-                                                                   {"exec", seals::exec}};
     seals all = seals::none;
     for (;;) {
         const auto comma = text.find(',');
-        const auto word = text.substr(0, comma);
-        const auto* const found = std::ranges::find(names, word, &std::pair<std::string_view, seals>::first);
-        if (found == std::end(names)) return std::nullopt;
-        all = all | found->second;
+        const auto found = seals_called(text.substr(0, comma));
+        if (!found) return std::nullopt;
+        all = all | *found;
         if (comma == std::string_view::npos) return all;
         text.remove_prefix(comma + 1);
     }
@@ -56,13 +56,8 @@ std::optional<seals> read_seals(std::string_view text) {
 
 std::vector<std::string> names_of(seals which) {
     std::vector<std::string> names;
-    for (const auto& [bit, name] : {std::pair{seals::more, "seal"},
-                                    {seals::shrink, "shrink"},
-                                    {seals::grow, "grow"},
-                                    {seals::write, "write"},
-                                    {seals::future_write, "future-write"},
-                                    {seals::exec, "exec"}})
-        if (contains(which, bit)) names.emplace_back(name);
+    for (const auto& one : seal_names)
+        if (contains(which, one.which)) names.emplace_back(one.name);
     return names;
 }
 
@@ -109,7 +104,10 @@ outcome<void> pass(Socket socket, kith::borrowed_fd fd, const kith::wait_policy&
     const auto sent = socket.send({&one, 1}, {.descriptors = out}, wait);
     if (sent) return {};
     failure why{sent.error()};
-    if (sent.error().code() == kith::errc::not_permitted) why.reason = "the receiver refuses descriptors";
+    if (sent.error().code() == kith::errc::not_permitted) {
+        why.reason = "the receiver refuses descriptors";
+        why.tries.emplace_back("kith send   passes the bytes instead");
+    }
     return std::unexpected{std::move(why)};
 }
 
@@ -133,7 +131,7 @@ outcome<void> pass_to(const kith::address& where, kith::borrowed_fd fd, const ki
 }
 
 int run_send(session& s, const arguments& how) {
-    const auto where = s.address(how.where, {kith::scheme::unix_socket});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     const auto wanted = how.seal.empty() ? seals::none : read_seals(how.seal);
     if (!wanted)
@@ -216,7 +214,7 @@ outcome<std::uint64_t> copy_out(session& s, kith::owned_fd from, const std::opti
 }
 
 int run_recv(session& s, const arguments& how) {
-    const auto where = s.address(how.where, {kith::scheme::unix_socket});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     const auto wanted = how.seal.empty() ? seals::none : read_seals(how.seal);
     if (!wanted)

@@ -133,11 +133,19 @@ int run_recv(session& s, const arguments& how) {
             return s.misuse("--peek and --follow exclude each other: a message that stays would come again");
         if (!how.type.empty()) return s.misuse("--peek and --type exclude each other: the kernel peeks by index only");
     }
+    auto& mechanism = backend_for(where->mechanism());
+    const auto* const queue_only = options.which.how != selection::rule::any ? "--type"
+                                   : options.peek.value_or(0) > 0            ? "--peek=INDEX"
+                                                                             : nullptr;
+    if (queue_only != nullptr && where->mechanism() != kith::scheme::sysv_mq)
+        return s.fail("receive from", how.where,
+                      option_refused(mechanism, queue_only,
+                                     "only a System V queue lets its reader choose; a POSIX queue goes by priority")
+                          .error());
     if (!s.can_write()) return exit_failed;
     // Receiving binds the socket's path, which must not stay behind.
     if (where->mechanism() == kith::scheme::unix_socket) s.catch_signals();
-    auto from = backend_for(where->mechanism())
-                    .open_receiver(*where, {.follow = how.follow, .peek = options.peek.has_value()}, s.wait());
+    auto from = mechanism.open_receiver(*where, {.follow = how.follow, .peek = options.peek.has_value()}, s.wait());
     if (!from) return s.fail("receive from", how.where, from.error());
     if ((*from)->is_stream() && how.count)
         return s.misuse("--count: a stream has no messages to count", "--max-size N to stop after N bytes");

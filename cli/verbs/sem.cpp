@@ -55,7 +55,7 @@ std::optional<failure> refused_for_posix(const arguments& how) {
 int run_op(session& s, const arguments& how) {
     const auto steps = read_steps(how.steps);
     if (!steps) return s.misuse(steps.error(), "kith sem op sysv-sem:0x4b01 0:-1,1:+2");
-    const auto where = s.address(how.where, {scheme::sysv_sem});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     const auto action = fmt::format("apply {} to", how.steps);
     const auto set = sysv_sem_at(*where);
@@ -77,7 +77,7 @@ int print_value(session& s, int value) {
 }
 
 int run_get(session& s, const arguments& how) {
-    const auto where = s.address(how.where, {scheme::sysv_sem, scheme::posix_sem});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     if (where->mechanism() == scheme::posix_sem) {
         if (const auto refused = refused_for_posix(how)) return s.fail("read", how.where, *refused);
@@ -102,21 +102,16 @@ int run_get(session& s, const arguments& how) {
 }
 
 int run_set(session& s, const arguments& how) {
-    const auto where = s.address(how.where, {scheme::sysv_sem, scheme::posix_sem});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
-    if (where->mechanism() == scheme::posix_sem)
-        return s.fail("set", how.where,
-                      failure{kith::error{kith::errc::unsupported, "sem_post"},
-                              "the value of a POSIX semaphore changes only by wait and post"}
-                          .suggest("kith sem post, kith sem wait --no-wait")
-                          .suggest("kith rm and kith create --values N   make a new one, which its users do not see"));
-    const auto set = sysv_sem_at(*where);
-    if (!set) return s.fail("set", how.where, set.error());
     for (const auto value : how.values)
         if (value < 0 || value > kith::sys::sysv_sem_max_value)
             return s.misuse(fmt::format("the value {} is outside 0 to {}", value, kith::sys::sysv_sem_max_value));
+    if (!how.number_given->empty() && how.values.size() != 1)
+        return s.misuse("--number goes with one value", "kith sem set ADDR --number 2 7");
+    const auto set = sysv_sem_at(*where);
+    if (!set) return s.fail("set", how.where, set.error());
     if (!how.number_given->empty()) {
-        if (how.values.size() != 1) return s.misuse("--number goes with one value", "kith sem set ADDR --number 2 7");
         const auto done = set->set_value(how.number, static_cast<int>(how.values[0]));
         return done ? told(s, "set", how.values[0]) : s.fail("set", how.where, explained(*set, done.error()));
     }
@@ -132,7 +127,7 @@ int run_set(session& s, const arguments& how) {
 }
 
 int run_wait_or_post(session& s, const arguments& how, bool post) {
-    const auto where = s.address(how.where, {scheme::sysv_sem, scheme::posix_sem});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     const auto* const action = post ? "post to" : how.zero ? "wait for zero of" : "wait for";
     if (where->mechanism() == scheme::posix_sem) {
@@ -159,7 +154,7 @@ int run_wait_or_post(session& s, const arguments& how, bool post) {
 int run_lock(session& s, const arguments& how) {
     if (s.command.empty())
         return s.misuse("a command to run is missing", "kith sem lock sysv-sem:0x4b01 -- make install");
-    const auto where = s.address(how.where, {scheme::sysv_sem, scheme::posix_sem});
+    const auto where = s.address(how.where);
     if (!where) return exit_misused;
     if (where->mechanism() == scheme::posix_sem) {
         if (const auto refused = refused_for_posix(how)) return s.fail("lock", how.where, *refused);

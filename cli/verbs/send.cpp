@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <array>
+#include <kith/sys/posix_mq.hpp>
 
 #include "backends/backend.hpp"
 #include "input.hpp"
@@ -19,6 +20,9 @@ struct arguments {
 
 // Where a mechanism does not say how long a message may be, memory has to have an end somewhere.
 constexpr std::size_t largest_message = std::size_t{256} << 20U;
+
+constexpr auto only_in_queues =
+    "a message has a --type in System V queues, a --priority in POSIX queues, neither elsewhere";
 
 class sending {
 public:
@@ -82,10 +86,21 @@ private:
 int run_send(session& s, const arguments& how) {
     const auto where = s.address(how.where);
     if (!where) return exit_misused;
+    if (how.options.type && *how.options.type < 1)
+        return s.misuse("--type: a message has a type from 1 on", "--type 1");
+    if (how.options.priority &&
+        (*how.options.priority < 0 || *how.options.priority > kith::sys::posix_mq_highest_priority))
+        return s.misuse(fmt::format("--priority: a priority is 0 to {}", kith::sys::posix_mq_highest_priority),
+                        "--priority 0");
+    auto& mechanism = backend_for(where->mechanism());
+    if (how.options.type && where->mechanism() != kith::scheme::sysv_mq)
+        return s.fail("send to", how.where, option_refused(mechanism, "--type", only_in_queues).error());
+    if (how.options.priority && where->mechanism() != kith::scheme::posix_mq)
+        return s.fail("send to", how.where, option_refused(mechanism, "--priority", only_in_queues).error());
     // Before the object is opened: a missing file must not let a reader of a FIFO see a writer come and go.
     auto from = input::from(how.text, how.file);
     if (!from) return s.fail("read", *how.file, from.error());
-    auto to = backend_for(where->mechanism()).open_sender(*where, {}, s.wait());
+    auto to = mechanism.open_sender(*where, {}, s.wait());
     if (!to) return s.fail("send to", how.where, to.error());
     return sending{s, how, **to, *from}.run();
 }

@@ -27,9 +27,7 @@ outcome<shared_memory> open(session& s, const kith::address& where, const argume
     return open_part(where, {how.offset.value_or(0), how.length}, access, s.wait());
 }
 
-std::optional<kith::address> address_of(session& s, const arguments& how) {
-    return s.address(how.where, {kith::scheme::sysv_shm, kith::scheme::posix_shm});
-}
+std::optional<kith::address> address_of(session& s, const arguments& how) { return s.address(how.where); }
 
 int run_read(session& s, const arguments& how) {
     const auto where = address_of(s, how);

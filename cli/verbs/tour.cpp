@@ -18,7 +18,7 @@ constexpr std::uint64_t few_increments = 20'000;
 
 struct tour_options {
     std::string file;
-    std::string only;  ///< names with commas between
+    std::optional<std::string> only;  ///< names with commas between
     bool once = false;
     std::optional<std::int64_t> deadline_ns;
 };
@@ -57,10 +57,18 @@ std::string run_name() {
     return fmt::format("kith-tour-{}-{:x}", ::getpid(), random);
 }
 
+/// An empty text is one empty name, as between two commas.
+std::vector<std::string> names_in(const std::optional<std::string>& list) {
+    std::vector<std::string> names;
+    if (list && list->empty()) names.emplace_back();
+    if (list)
+        for (const auto part : std::views::split(*list, ',')) names.emplace_back(part.begin(), part.end());
+    return names;
+}
+
 int run_tour(session& s, const tour_options& given) {
     std::vector<const tour::row*> chosen;
-    for (const auto part : std::views::split(given.only, ',')) {
-        const std::string name{part.begin(), part.end()};
+    for (const auto& name : names_in(given.only)) {
         const auto* found = tour::find_row(name);
         if (found == nullptr) {
             std::string known;

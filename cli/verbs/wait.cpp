@@ -7,7 +7,7 @@ namespace kith_cli {
 namespace {
 
 int run_wait(session& s, const std::string& text) {
-    const auto where = s.address(text, {kith::scheme::pid});
+    const auto where = s.address(text);
     if (!where) return exit_misused;
     const auto process = kith::sys::open_pidfd(where->pid());
     if (!process) return s.fail("wait for", text, process.error());

@@ -146,8 +146,8 @@ TEST_F(cli_fifo, fifo_a_fifo_is_never_opened_just_to_look_at_it) {
     child writer{[&] { return kith::sys::open_fifo_writer(path()) ? 0 : 1; }};
     wait_until_in_syscall(writer.pid(), SYS_openat);
     EXPECT_EQ(kith_run({"show", address()}).status, 0);
-    expect_failure(kith_run({"recv", "--peek", address()}), 1, "would let a waiting writer in");
-    expect_failure(kith_run({"drain", address()}), 1, "");
+    expect_failure(kith_run({"recv", "--peek", address()}), 2, "would let a waiting writer in");
+    expect_failure(kith_run({"drain", address()}), 2, "the verbs for fifo:");
     EXPECT_EQ(kith_run({"create", address()}).status, 0);
     wait_until_in_syscall(writer.pid(), SYS_openat);
     EXPECT_FALSE(writer.poll());  // nobody let it in

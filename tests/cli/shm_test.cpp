@@ -106,6 +106,7 @@ TYPED_TEST(cli_shm, shm_an_input_that_does_not_fit_changes_nothing) {
     EXPECT_EQ(refused.status, 1);
     EXPECT_EQ(refused.err, "kith: cannot write to '" + this->address() +
                                "': the input is longer than the 10 bytes to its end; nothing was written\n"
+                               "  try    less at once\n"
                                "  more   too_long; kith-shm(1)\n");
     EXPECT_EQ(kith({"shm", "write", this->address(), "--length", "2"}, "abc").status, 1);
     EXPECT_EQ(kith({"shm", "read", this->address()}).out, std::string(10, '\0'));
@@ -118,6 +119,9 @@ TYPED_TEST(cli_shm, shm_beyond_the_end_is_refused) {
     EXPECT_EQ(offset.out, "");
     EXPECT_EQ(offset.err, "kith: cannot read '" + this->address() +
                               "': offset 100 is beyond its end: it has 100 bytes\n"
+                              "  try    kith show '" +
+                              this->address() +
+                              "'   tells what is there\n"
                               "  more   wrong_size; kith-shm(1)\n");
     const auto length = kith({"shm", "write", this->address(), "--offset", "90", "--length", "11"}, "x");
     EXPECT_EQ(length.status, 1);

@@ -92,8 +92,8 @@ TEST(cli_sysv_mq, sysv_mq_private_ids_and_paths) {
     EXPECT_EQ(out_of({"send", where, "x"}), "");
     EXPECT_EQ(out_of({"recv", where}), "x");
     EXPECT_TRUE(json::parse(out_of({"show", "--json", where}))["key"].is_null());
-    expect_failure(kith_run({"send", "sysv-mq:private", "x"}), 1, "kith create");
-    expect_failure(kith_run({"create", where}), 1, "the kernel chooses the ids");
+    expect_failure(kith_run({"send", "sysv-mq:private", "x"}), 2, "kith create");
+    expect_failure(kith_run({"create", where}), 2, "the kernel chooses ids");
     EXPECT_EQ(out_of({"rm", where}), "");
     expect_failure(kith_run({"recv", where}), 1, "not_found");
 
@@ -171,8 +171,8 @@ TEST(cli_sysv_mq, sysv_mq_bad_input_is_refused_with_reasons) {
     for (const auto* malformed :
          {"sysv-mq:0xzz", "sysv-mq:", "sysv-mq:0x123456789", "sysv-mq:id=-1", "sysv-mq:/x?prj=1"})
         expect_failure(kith_run({"show", malformed}), 2, "kith_addresses(7)");
-    expect_failure(kith_run({"send", q.address, "--type", "0", "x"}), 1, "from 1 on");
-    expect_failure(kith_run({"send", q.address, "--type=-3", "x"}), 1, "from 1 on");
+    expect_failure(kith_run({"send", q.address, "--type", "0", "x"}), 2, "from 1 on");
+    expect_failure(kith_run({"send", q.address, "--type=-3", "x"}), 2, "from 1 on");
     expect_failure(kith_run({"send", q.address, "--priority", "3", "x"}), 2, "--type");
     expect_failure(kith_run({"create", q.address, "--max-messages", "3"}), 2, "--size");
     expect_failure(kith_run({"create", q.address, "--message-size", "3"}), 2, "msgmax");
@@ -185,7 +185,7 @@ TEST(cli_sysv_mq, sysv_mq_bad_input_is_refused_with_reasons) {
     EXPECT_EQ(told["errno_name"], "EAGAIN");
     EXPECT_EQ(told["operation"], "msgsnd");
     EXPECT_EQ(told["object"], q.address);
-    expect_failure(kith_run({"listen", q.address}), 1, "the verbs for sysv-mq:");
+    expect_failure(kith_run({"listen", q.address}), 2, "the verbs for sysv-mq:");
 }
 
 TEST(cli_sysv_mq, sysv_mq_truncation_is_asked_for_and_told) {
@@ -282,8 +282,8 @@ TEST(cli_sysv_mq, sysv_mq_call_without_an_answer_times_out) {
     const auto server = kith::compose::sysv_request_server::open(at.key);
     ASSERT_TRUE(ok(server));
     expect_failure(kith_run({"call", at.address, "x", "--timeout", "20ms"}), 124, "timed_out");
-    expect_failure(kith_run({"call", at.address, "x", "--no-wait"}), 1, "--timeout");
-    expect_failure(kith_run({"call", "sysv-mq:private", "x"}), 1, "with a key");
+    expect_failure(kith_run({"call", at.address, "x", "--no-wait"}), 2, "--timeout");
+    expect_failure(kith_run({"call", "sysv-mq:private", "x"}), 2, "with a key");
 }
 
 }  // namespace

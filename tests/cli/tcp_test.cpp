@@ -97,14 +97,14 @@ TEST(cli_tcp, tcp_bad_input_is_told_apart) {
     EXPECT_NE(failing({"listen", "tcp:127.0.0.1:" + port}, 1, "exists").find("port " + port + " is in use"),
               std::string::npos);
     failing({"send", "tcp:127.0.0.1:" + free_port(), "x"}, 4, "peer_gone");
-    failing({"send", "tcp:127.0.0.1:0", "x"}, 1, "invalid");
-    failing({"recv", "tcp:127.0.0.1:0"}, 1, "invalid");
+    failing({"send", "tcp:127.0.0.1:0", "x"}, 2, "invalid");
+    failing({"recv", "tcp:127.0.0.1:0"}, 2, "invalid");
     failing({"listen", "tcp:192.0.2.1:0"}, 1, "invalid");
     failing({"listen", "tcp:127.0.0.1:0", "--mode", "600"}, 2, "unsupported");
-    failing({"peer", "tcp:127.0.0.1:" + port}, 1, "unsupported");
+    failing({"peer", "tcp:127.0.0.1:" + port}, 2, "unsupported");
     failing({"listen", "tcp:127.0.0.1:0", "--timeout", "10ms"}, 124, "timed_out");
     failing({"send", "tcp:127.0.0.1:99999", "x"}, 2, "bad_address");
-    failing({"rm", "tcp:127.0.0.1:" + port}, 1, "unsupported");
+    failing({"rm", "tcp:127.0.0.1:" + port}, 2, "unsupported");
 }
 
 TEST(cli_tcp, tcp_a_refused_connection_is_told_with_the_next_step) {

@@ -82,11 +82,11 @@ TEST(cli_udp, udp_bad_input_is_told_apart) {
     failing({"send", address}, 1, "too_long", std::string(65508, 'x'));
     failing({"recv", "udp:127.0.0.1:" + free_port(), "--no-wait"}, 3, "would_block");
     failing({"recv", "udp:127.0.0.1:" + free_port(), "--timeout", "10ms"}, 124, "timed_out");
-    failing({"recv", "udp:127.0.0.1:0"}, 1, "invalid");
-    failing({"send", "udp:127.0.0.1:0", "x"}, 1, "invalid");
+    failing({"recv", "udp:127.0.0.1:0"}, 2, "invalid");
+    failing({"send", "udp:127.0.0.1:0", "x"}, 2, "invalid");
     failing({"recv", "udp:192.0.2.1:9"}, 1, "invalid");
     failing({"send", address, "x", "--priority", "3"}, 2, "unsupported");
-    failing({"listen", address}, 1, "unsupported");
+    failing({"listen", address}, 2, "unsupported");
 }
 
 }  // namespace

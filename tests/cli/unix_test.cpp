@@ -155,7 +155,7 @@ TEST(cli_unix, unix_peer_tells_who_listens) {
     EXPECT_EQ(json::parse(who.out)["uid"], ::getuid());
     EXPECT_EQ(json::parse(who.out)["gid"], ::getgid());
     const auto refused = run({kith_command(), "peer", address + "?type=dgram"});
-    EXPECT_EQ(refused.status, 1);
+    EXPECT_EQ(refused.status, 2);
 }
 
 TEST(cli_unix, unix_show_disturbs_nobody) {
@@ -189,7 +189,7 @@ TEST(cli_unix, unix_rm_removes_a_stale_path_and_its_lock) {
     EXPECT_FALSE(exists(dir.path("s")));
     EXPECT_FALSE(exists(dir.path("s.kith-lock")));
     EXPECT_EQ(run({kith_command(), "rm", address}).status, 1);
-    EXPECT_EQ(run({kith_command(), "rm", "unix:@x"}).status, 1);
+    EXPECT_EQ(run({kith_command(), "rm", "unix:@x"}).status, 2);
 }
 
 TEST(cli_unix, unix_a_stale_path_of_a_killed_kith_is_refused_to_senders_and_taken_over_by_receivers) {
@@ -279,12 +279,12 @@ TEST(cli_unix, unix_bad_input_is_told_apart) {
     failing({"send", "unix:" + dir.path("absent"), "x"}, 1, "not_found");
     failing({"recv", "unix:" + dir.path("no/such")}, 1, "not_found");
     failing({"send", "unix:@" + unique_name("nobody"), "x"}, 4, "peer_gone");
-    failing({"send", "unix:@x", "x", "--type", "3"}, 4, "peer_gone");
+    failing({"send", "unix:@x", "x", "--type", "3"}, 2, "unsupported");
     failing({"recv", "unix:@" + unique_name("t"), "--type", "3"}, 2, "unsupported");
     failing({"recv", "unix:@" + unique_name("t"), "--no-wait"}, 3, "would_block");
     failing({"recv", "unix:@" + unique_name("t"), "--timeout", "10ms"}, 124, "timed_out");
-    failing({"listen", "unix:@x?type=dgram"}, 1, "unsupported");
-    failing({"create", "unix:" + dir.path("c")}, 1, "unsupported");
+    failing({"listen", "unix:@x?type=dgram"}, 2, "unsupported");
+    failing({"create", "unix:" + dir.path("c")}, 2, "unsupported");
     std::string content;
     std::ifstream{dir.path("file")} >> content;
     EXPECT_EQ(content, "precious");
