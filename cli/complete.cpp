@@ -11,6 +11,9 @@
 #include <kith/address.hpp>
 
 #include "help.hpp"
+#include "schemes.hpp"
+#include "seal_names.hpp"
+#include "tour/row.hpp"
 #include "verbs/verbs.hpp"
 
 namespace kith_cli {
@@ -122,15 +125,17 @@ void own_descriptors(candidates& all) {
     for (const auto* fd : {"fd:0", "fd:1", "fd:2"}) all.push_back({fd, "standard descriptor"});
 }
 
-candidates addresses(const std::string& typed) {
+/// What `verb` works on.
+candidates addresses(std::string_view verb, const std::string& typed) {
     candidates all;
     const auto colon = typed.find(':');
+    const auto scheme = typed.substr(0, colon);
+    const auto usable = schemes_of(verb);
     if (colon == std::string::npos) {
-        for (std::size_t i = 0; i < kith::scheme_count; ++i)
-            all.push_back({std::string{name_of(static_cast<kith::scheme>(i))} + ':', "scheme"});
+        for (const auto one : usable) all.push_back({std::string{name_of(one)} + ':', "scheme"});
         return all;
     }
-    const auto scheme = typed.substr(0, colon);
+    if (std::ranges::find(usable, scheme, [](kith::scheme one) { return name_of(one); }) == usable.end()) return all;
     const auto rest = typed.substr(colon + 1);
     if (scheme == "fd") own_descriptors(all);
     if (scheme == "pid") processes(all);
@@ -156,8 +161,31 @@ void verbs_and_options(candidates& all, const CLI::App& verb, const std::string&
         for (const auto& name : option->get_lnames()) all.push_back({"--" + name, option->get_description()});
 }
 
+/// The names in a list with commas: each continues what is typed.
+template <class List, class Candidate>
+candidates each_of(const std::string& typed, const List& list, Candidate candidate_of) {
+    const auto comma = typed.rfind(',');
+    const auto before = comma == std::string::npos ? std::string{} : typed.substr(0, comma + 1);
+    candidates all;
+    for (const auto& one : list) {
+        all.push_back(candidate_of(one));
+        all.back().word.insert(0, before);
+    }
+    return all;
+}
+
 /// The values of an option that takes a few known words.
-candidates values_of(const std::string& option) {
+candidates values_of(const std::string& option, const std::string& typed) {
+    if (option == "--only")
+        return each_of(typed, tour::all_rows(),
+                       [](const tour::row& row) { return candidate{std::string{row.name}, std::string{row.purpose}}; });
+    if (option == "--seal") {
+        const auto by_name = [](const seal_name& seal) { return candidate{std::string{seal.name}, ""}; };
+        auto all = each_of(typed, seal_names, by_name);
+        if (typed.find(',') == std::string::npos)
+            std::ranges::move(each_of(typed, seal_sets, by_name), std::back_inserter(all));
+        return all;
+    }
     if (option == "--format")
         return {{"raw", "the bytes"}, {"lines", "a newline behind each"}, {"hex", ""}, {"json", ""}};
     if (one_of(option, {"--timeout"})) return {{"500ms", ""}, {"2s", ""}, {"1m", ""}};
@@ -174,18 +202,19 @@ candidates candidates_for(const CLI::App& app, const std::vector<std::string>& w
         verb = named.front();
     }
     if (words.size() >= 2) {
-        if (auto values = values_of(words[words.size() - 2]); !values.empty()) return values;
+        if (auto values = values_of(words[words.size() - 2], typed); !values.empty()) return values;
         if (one_of("--", {words[words.size() - 2]})) return {};
     }
     candidates all;
     verbs_and_options(all, *verb, typed);
     const bool takes_address =
         std::ranges::any_of(verb->get_options([](const CLI::Option* one) { return one->get_positional(); }),
-                            [](const CLI::Option* one) { return one->get_single_name() == "ADDR"; });
+                            [](const CLI::Option* one) { return one_of(one->get_single_name(), {"ADDR", "FD"}); });
     // Only the first word that is no option is an address.
     const bool first = std::none_of(words.begin() + static_cast<std::ptrdiff_t>(at), words.end() - 1,
                                     [](const std::string& word) { return word.find(':') != std::string::npos; });
-    if (takes_address && first && !typed.starts_with('-')) std::ranges::move(addresses(typed), std::back_inserter(all));
+    if (takes_address && first && !typed.starts_with('-'))
+        std::ranges::move(addresses(full_name(*verb), typed), std::back_inserter(all));
     return all;
 }
 

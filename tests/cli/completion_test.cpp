@@ -50,8 +50,24 @@ TEST(cli_completion, verbs_options_and_schemes_come_from_the_model) {
     EXPECT_EQ(completions({"eventfd", "r"}), (std::set<std::string>{"read"}));
     EXPECT_EQ(completions({"show", "posix-m"}), (std::set<std::string>{"posix-mq:"}));
     EXPECT_EQ(completions({"recv", "fd:0", "--format", ""}), (std::set<std::string>{"hex", "json", "lines", "raw"}));
+    EXPECT_EQ(completions({"tour", "--only", "sysv"}), (std::set<std::string>{"sysv-mq", "sysv-sem", "sysv-shm"}));
+    EXPECT_EQ(completions({"tour", "--only", "pipe,posix-m"}), (std::set<std::string>{"pipe,posix-mq"}));
+    EXPECT_EQ(completions({"fd", "send", "unix:x", "--seal", "a"}), (std::set<std::string>{"all"}));
+    EXPECT_EQ(completions({"fd", "recv", "unix:x", "--seal", "grow,s"}),
+              (std::set<std::string>{"grow,seal", "grow,shrink"}));
     EXPECT_TRUE(completions({"send", "fd:1", ""}).empty());  // the text is the user's
     EXPECT_TRUE(completions({"nonsense", "x"}).empty());
+}
+
+TEST(cli_completion, only_schemes_that_the_verb_can_use_are_offered) {
+    EXPECT_EQ(completions({"drain", ""}), (std::set<std::string>{"sysv-mq:", "posix-mq:"}));
+    EXPECT_EQ(completions({"wait", ""}), (std::set<std::string>{"pid:"}));
+    EXPECT_EQ(completions({"sem", "op", ""}), (std::set<std::string>{"sysv-sem:"}));
+    EXPECT_EQ(completions({"shm", "read", ""}), (std::set<std::string>{"sysv-shm:", "posix-shm:"}));
+    EXPECT_EQ(completions({"eventfd", "read", "f"}), (std::set<std::string>{"fd:"}));
+    const private_queue queue;
+    EXPECT_TRUE(completions({"drain", "sysv-mq:"}).contains(queue.address()));
+    EXPECT_TRUE(completions({"listen", "sysv-mq:"}).empty());
 }
 
 TEST(cli_completion, live_queues_and_processes_are_known) {
@@ -110,6 +126,10 @@ TEST(cli_completion, bash_offers_the_candidates) {
     EXPECT_TRUE(has_line(asked("kith show sysv-mq:"), queue.address().substr(8)));
     EXPECT_TRUE(has_line(asked("kith show " + queue.address()), queue.address().substr(11)));
     EXPECT_TRUE(has_line(asked("kith recv --f"), "--format"));
+    EXPECT_TRUE(has_line(asked("kith tour --only fifo,sysv-m"), "fifo,sysv-mq"));
+    EXPECT_TRUE(has_line(asked("kith fd send unix:x --seal shr"), "shrink"));
+    EXPECT_TRUE(has_line(asked("kith drain p"), "posix-mq:"));
+    EXPECT_FALSE(has_line(asked("kith drain p"), "posix-sem:"));
 }
 
 TEST(cli_completion, zsh_offers_the_candidates) {
@@ -127,6 +147,10 @@ TEST(cli_completion, zsh_offers_the_candidates) {
     EXPECT_NE(asked("kith show posix-m").find("posix-mq\\::scheme"), std::string::npos);
     EXPECT_NE(asked("kith show sysv-mq:").find("sysv-mq\\:" + queue.address().substr(8)), std::string::npos);
     EXPECT_NE(asked("kith recv --f").find("--format:"), std::string::npos);
+    EXPECT_NE(asked("kith tour --only fifo,sysv-m").find("fifo,sysv-mq:messages"), std::string::npos);
+    EXPECT_NE(asked("kith fd send unix:x --seal shr").find("shrink"), std::string::npos);
+    EXPECT_NE(asked("kith drain p").find("posix-mq\\:"), std::string::npos);
+    EXPECT_EQ(asked("kith drain p").find("posix-sem"), std::string::npos);
 }
 
 TEST(cli_completion, zsh_loads_it_as_a_completion_function) {
@@ -157,6 +181,10 @@ TEST(cli_completion, fish_offers_the_candidates) {
     EXPECT_NE(asked("kith show posix-m").find("posix-mq:\tscheme"), std::string::npos);
     EXPECT_NE(asked("kith show sysv-mq:").find(queue.address()), std::string::npos);
     EXPECT_NE(asked("kith recv --f").find("--format\t"), std::string::npos);
+    EXPECT_NE(asked("kith tour --only fifo,sysv-m").find("fifo,sysv-mq\tmessages"), std::string::npos);
+    EXPECT_NE(asked("kith fd send unix:x --seal shr").find("shrink"), std::string::npos);
+    EXPECT_NE(asked("kith drain p").find("posix-mq:\t"), std::string::npos);
+    EXPECT_EQ(asked("kith drain p").find("posix-sem"), std::string::npos);
 }
 
 }  // namespace
