@@ -176,6 +176,8 @@ public:
 
     virtual outcome<created> create(const kith::address& where, const create_options& options);
     virtual outcome<void> remove(const kith::address& where);
+    /// The queue for the replies of `kith serve` at this one, if there is one: it outlives a server that is killed.
+    virtual std::optional<kith::address> reply_queue_of(const kith::address& /*where*/) { return std::nullopt; }
     /// What can be seen without disturbing anybody. A FIFO is never opened for this.
     virtual outcome<facts> show(const kith::address& where);
     /// Removes all messages that are there now; returns how many.

@@ -1,5 +1,6 @@
 // sysv-mq: - System V message queues.
 #include <fmt/format.h>
+#include <sys/msg.h>
 #include <algorithm>
 #include <kith/sys/sysv_mq.hpp>
 #include <limits>
@@ -155,6 +156,16 @@ public:
         return {};
     }
 
+    std::optional<kith::address> reply_queue_of(const kith::address& where) override {
+        const auto key = request_key(where);
+        if (!key) return std::nullopt;
+        const sysv_key replies{key->value() ^ std::numeric_limits<std::int32_t>::min()};
+        // Asked for without any right: whoever may not use it may know that it is there.
+        if (replies.is_private() || ::msgget(replies.value(), 0) < 0) return std::nullopt;
+        const auto found = kith::address::of_sysv_key(kith::scheme::sysv_mq, replies.value());
+        return found ? std::optional{*found} : std::nullopt;
+    }
+
     outcome<facts> show(const kith::address& where) override {
         const auto queue = found(where);
         if (!queue) return pass_on(queue);
@@ -170,6 +181,8 @@ public:
             .add_time("last_send", seconds_of(state->last_send))
             .add_time("last_receive", seconds_of(state->last_receive))
             .add_time("last_change", seconds_of(state->last_change));
+        const auto replies = reply_queue_of(where);
+        seen.add("reply_queue", replies ? facts::value{replies->text()} : facts::value{nullptr}, "of kith serve");
         return seen;
     }
 

@@ -1,7 +1,9 @@
 #include "tour/conductor.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <array>
@@ -215,19 +217,34 @@ outcome<row_result> run_row(const row& what, const input& in, const run_options&
     return performance{what, in, options}.run();
 }
 
-outcome<private_directory> private_directory::make(const std::string& name) {
+std::string private_directory::base() {
     // A socket's path has room for 107 bytes: a longer $TMPDIR is of no use.
-    constexpr std::size_t longest_base = 50;
+    constexpr std::size_t longest = 50;
     const char* given = std::getenv("TMPDIR");
-    const std::string_view base = given != nullptr ? given : "";
-    auto path = fmt::format("{}/{}", base.empty() || base.size() > longest_base ? "/tmp" : base, name);
-    if (::mkdir(path.c_str(), 0700) != 0)
-        return std::unexpected{failure{kith::error{errno == EACCES ? errc::not_permitted : errc::io, "mkdir", errno,
-                                                   kith::object_ref::name(path)}}};
-    return private_directory{std::move(path)};
+    const std::string_view wanted = given != nullptr ? given : "";
+    return std::string{wanted.empty() || wanted.size() > longest ? "/tmp" : wanted};
 }
 
-private_directory::private_directory(private_directory&& other) noexcept : path_{std::move(other.path_)} {
+outcome<private_directory> private_directory::make(const std::string& name) {
+    const auto path = fmt::format("{}/{}", base(), name);
+    const auto failed = [&](const char* operation) {
+        return std::unexpected{os_failure(operation, errno, kith::object_ref::name(path))};
+    };
+    // It gets its name when it is locked. Where there is no flock it stays unlocked, and no other run can lock it.
+    const auto unborn = path + ".new";
+    if (::mkdir(unborn.c_str(), 0700) != 0) return failed("mkdir");
+    kith::owned_fd lock{::open(unborn.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    ::flock(lock.get(), LOCK_EX | LOCK_NB);
+    if (::rename(unborn.c_str(), path.c_str()) != 0) {
+        auto why = failed("rename");
+        ::rmdir(unborn.c_str());
+        return why;
+    }
+    return private_directory{path, std::move(lock)};
+}
+
+private_directory::private_directory(private_directory&& other) noexcept
+    : path_{std::move(other.path_)}, lock_{std::move(other.lock_)} {
     other.path_.clear();
 }
 

@@ -4,7 +4,9 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
+#include <kith/fd.hpp>
 #include <kith/time.hpp>
 
 #include "tour/input.hpp"
@@ -35,9 +37,14 @@ struct run_options {
 /// Runs a row. A failure of the row is a result with ok = false; the error is only `stopped`.
 [[nodiscard]] outcome<row_result> run_row(const row& what, const input& in, const run_options& options);
 
-/// A directory of mode 0700 under $TMPDIR or /tmp, removed with what is in it.
+inline constexpr std::string_view run_prefix = "kith-tour-";
+
+/// A directory of mode 0700 under $TMPDIR or /tmp, removed with what is in it. It is locked while it lives: see
+/// remains.
 class private_directory {
 public:
+    /// Where it is made.
+    [[nodiscard]] static std::string base();
     [[nodiscard]] static outcome<private_directory> make(const std::string& name);
     private_directory(private_directory&& other) noexcept;
     private_directory& operator=(private_directory&&) = delete;
@@ -45,8 +52,9 @@ public:
     [[nodiscard]] const std::string& path() const { return path_; }
 
 private:
-    explicit private_directory(std::string path) : path_{std::move(path)} {}
+    private_directory(std::string path, kith::owned_fd lock) : path_{std::move(path)}, lock_{std::move(lock)} {}
     std::string path_;
+    kith::owned_fd lock_;
 };
 
 }  // namespace kith_cli::tour

@@ -19,6 +19,7 @@
 namespace kith_cli::tour {
 
 class peer;
+struct remains;
 
 /// What a row needs before its processes start. The destructor removes it.
 class stage {
@@ -51,6 +52,8 @@ struct row {
     outcome<void> (*receive)(peer& self);
     outcome<void> (*send)(peer& self);
     bool counts = false;  ///< a semaphore row: nothing is transferred, two processes count
+    /// Removes what the row of a killed run left; none where everything is in the directory, or without a name.
+    void (*clear)(const remains& of) = nullptr;
 };
 
 /// Every row, in the order of the table.

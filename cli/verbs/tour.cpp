@@ -6,6 +6,7 @@
 
 #include "messages.hpp"
 #include "options.hpp"
+#include "tour/remains.hpp"
 #include "tour/table.hpp"
 #include "verbs/verbs.hpp"
 
@@ -54,7 +55,7 @@ std::string run_name() {
     std::uint64_t random = 0;
     if (::getrandom(&random, sizeof random, 0) != sizeof random)
         random = static_cast<std::uint64_t>(kith::deadline::clock::now().time_since_epoch().count());
-    return fmt::format("kith-tour-{}-{:x}", ::getpid(), random);
+    return fmt::format("{}{}-{:x}", tour::run_prefix, ::getpid(), random);
 }
 
 /// An empty text is one empty name, as between two commas.
@@ -83,6 +84,7 @@ int run_tour(session& s, const tour_options& given) {
     s.catch_signals();
     const auto in = tour::make_input(given.file, given.once);
     if (!in) return s.fail("read", given.file, in.error());
+    for (const auto& run : tour::clear_remains()) s.announce("removed what a killed tour left: " + run);
     const auto name = run_name();
     const auto directory = tour::private_directory::make(name);
     if (!directory) return s.fail("make a directory for the tour", "", directory.error());

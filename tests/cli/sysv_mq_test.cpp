@@ -277,6 +277,29 @@ TEST(cli_sysv_mq, sysv_mq_serve_interrupted_leaves_no_queue_that_was_its_own) {
     EXPECT_TRUE(ok(mine.status()));
 }
 
+TEST(cli_sysv_mq, sysv_mq_the_reply_queue_of_a_killed_server_is_told_and_removed) {
+    for (const bool both : {false, true}) {
+        const served_key at;
+        const auto replies = address_of(kith::sys::sysv_key{at.key.value() ^ INT32_MIN});
+        auto server = kith_start({"serve", at.address, "--quiet", "--", "cat"});
+        at.wait_for(server);
+        server.kill_and_reap();
+        EXPECT_EQ(json::parse(out_of({"show", "--json", at.address}))["reply_queue"], replies);
+        const auto removed = both ? kith_run({"rm", at.address, "--replies"}) : kith_run({"rm", at.address});
+        EXPECT_EQ(removed.status, 0) << removed.err;
+        EXPECT_EQ(removed.err.find("kith rm " + replies) != removed.err.npos, !both) << removed.err;
+        // The request queue is gone, and --replies finds the other one all the same.
+        const auto rest = kith_run({"rm", "--json", "--replies", at.address});
+        EXPECT_EQ(rest.status, both ? 1 : 0) << rest.err;
+        expect_failure(kith_run({"show", replies}), 1, "not_found");
+        expect_failure(kith_run({"show", at.address}), 1, "not_found");
+    }
+    const keyed_queue plain;
+    EXPECT_EQ(json::parse(out_of({"show", "--json", plain.address}))["reply_queue"], nullptr);
+    EXPECT_EQ(kith_run({"rm", plain.address}).err, "");
+    expect_failure(kith_run({"rm", "--replies", "fifo:/no/such"}), 2, "--replies means nothing");
+}
+
 TEST(cli_sysv_mq, sysv_mq_call_without_an_answer_times_out) {
     const served_key at;
     const auto server = kith::compose::sysv_request_server::open(at.key);

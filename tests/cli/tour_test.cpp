@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -250,6 +251,34 @@ TEST_P(tour_disturbed, tour_a_row_whose_sender_is_killed_fails_and_leaves_nothin
     EXPECT_EQ(status, 0);
 }
 
+// Kills the tour, and waits until its peers, which the kernel kills at the same time, are gone.
+void kill_all_of(child& tour, const std::vector<pid_t>& peers) {
+    tour.kill_and_reap();
+    ::kill(peers[1], SIGCONT);  // stopped before it could ask for the parent's death, it asks now
+    const auto give_up = std::chrono::steady_clock::now() + 20s;
+    for (const pid_t peer : peers)
+        while (is_running(peer)) CHILD_CHECK(std::chrono::steady_clock::now() < give_up);
+}
+
+TEST_P(tour_disturbed, tour_what_a_killed_one_leaves_is_removed_by_the_next) {
+    const temp_dir files;
+    const auto input = write_input(files);
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        const auto before = objects_now(tmpdir);
+        return with_the_sender_stopped(GetParam(), {}, [&](child& tour, const std::vector<pid_t>& peers) {
+            kill_all_of(tour, peers);
+            CHILD_CHECK(objects_now(tmpdir) != before);
+            const auto next = run({kith_command(), "tour", "--only", "pipe", "--once", input});
+            CHILD_CHECK(next.status == 0);
+            CHILD_CHECK(next.err.find("removed what a killed tour left: kith-tour-") != std::string::npos);
+            CHILD_CHECK(objects_now(tmpdir) == before);
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(rows, tour_disturbed, testing::ValuesIn(all_rows), row_name);
 
 TEST(cli_tour, tour_a_row_over_its_time_fails_and_leaves_nothing) {
@@ -269,14 +298,56 @@ TEST(cli_tour, tour_a_row_over_its_time_fails_and_leaves_nothing) {
 TEST(cli_tour, tour_killed_itself_leaves_no_process) {
     const int status = in_an_empty_place([&](const std::string&) {
         return with_the_sender_stopped("sysv-mq", {}, [&](child& tour, const std::vector<pid_t>& peers) {
-            tour.kill_and_reap();
-            ::kill(peers[1], SIGCONT);  // stopped before it could ask for the parent's death, it asks now
-            // The kernel kills them at the same time, not before: look until they are gone.
-            const auto give_up = std::chrono::steady_clock::now() + 20s;
-            for (const pid_t peer : peers)
-                while (is_running(peer)) CHILD_CHECK(std::chrono::steady_clock::now() < give_up);
+            kill_all_of(tour, peers);
             return 0;
         });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+TEST(cli_tour, tour_touches_nothing_of_a_run_that_is_alive) {
+    const temp_dir files;
+    const auto input = write_input(files);
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        return with_the_sender_stopped("sysv-shm", {}, [&](child& tour, const std::vector<pid_t>& peers) {
+            const auto during = objects_now(tmpdir);
+            const auto other = run({kith_command(), "tour", "--only", "sysv-shm", "--once", input});
+            CHILD_CHECK(other.status == 0 && other.err.empty());
+            CHILD_CHECK(objects_now(tmpdir) == during);
+            ::kill(peers[1], SIGCONT);
+            CHILD_CHECK(tour.wait() == 0);
+            return 0;
+        });
+    });
+    if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
+    EXPECT_EQ(status, 0);
+}
+
+TEST(cli_tour, tour_touches_nothing_that_only_looks_like_a_dead_run) {
+    const temp_dir files;
+    const auto input = write_input(files);
+    const int status = in_an_empty_place([&](const std::string& tmpdir) {
+        child short_lived{[] { return 0; }};
+        const auto dead = std::to_string(short_lived.pid());
+        short_lived.wait();
+        const auto held = tmpdir + "/kith-tour-" + dead + "-beef";
+        for (const auto& path : {held, tmpdir + "/kith-tour-" + dead, tmpdir + "/kith-tour-" + dead + "-notes",
+                                 tmpdir + "/kith-tour-" + std::to_string(::getpid()) + "-beef"})
+            CHILD_CHECK(::mkdir(path.c_str(), 0700) == 0);
+        CHILD_CHECK(::mkdir((tmpdir + "/kith-tour-" + dead + "-cafe").c_str(), 0755) == 0);
+        CHILD_CHECK(::symlink(files.dir().c_str(), (tmpdir + "/kith-tour-" + dead + "-1").c_str()) == 0);
+        const int lock = ::open(held.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CHILD_CHECK(::flock(lock, LOCK_EX) == 0);
+        const auto before = objects_now(tmpdir);
+        const auto tour = [&] { return run({kith_command(), "tour", "--only", "pipe", "--once", input}); };
+        CHILD_CHECK(tour().err.empty());
+        CHILD_CHECK(objects_now(tmpdir) == before);
+        ::close(lock);
+        CHILD_CHECK(tour().err.find("left: kith-tour-" + dead + "-beef") != std::string::npos);
+        CHILD_CHECK(!fs::exists(held));
+        CHILD_CHECK(fs::exists(input));
+        return 0;
     });
     if (status == 77) GTEST_SKIP() << "namespaces are not permitted here";
     EXPECT_EQ(status, 0);
@@ -314,11 +385,11 @@ const std::map<std::string, std::vector<std::string>> calls_of{
     {"pipe", {"pipe2(", "pwritev2(5|write(5", "read(5"}},
     {"duplex-pipe", {"socketpair(AF_UNIX, SOCK_STREAM", "sendto(5", "recvfrom(5", "shutdown(5, SHUT_WR"}},
     {"fifo", {"mknod", "S_IFIFO", "/fifo\", O_RDONLY", "/fifo\", O_WRONLY"}},
-    {"sysv-mq", {"msgget(IPC_PRIVATE", "msgsnd(", "msgrcv(", "msgctl("}},
+    {"sysv-mq", {"msgget(0x", "msgsnd(", "msgrcv(", "msgctl("}},
     {"posix-mq", {"mq_open(", "mq_timedsend(", "mq_timedreceive(", "mq_unlink("}},
-    {"sysv-sem", {"semget(IPC_PRIVATE", "semop(|semtimedop(", "SEM_UNDO", "shmat("}},
+    {"sysv-sem", {"semget(0x", "semop(|semtimedop(", "SEM_UNDO", "shmat("}},
     {"posix-sem", {"/dev/shm/sem.kith-tour", "futex(", "unlink(\"/dev/shm/sem.kith-tour"}},
-    {"sysv-shm", {"shmget(IPC_PRIVATE", "shmat(", "SHM_RDONLY", "semop(|semtimedop("}},
+    {"sysv-shm", {"shmget(0x", "shmat(", "SHM_RDONLY", "semop(|semtimedop("}},
     {"posix-shm", {"/dev/shm/kith-tour", "MAP_SHARED", "/dev/shm/sem.kith-tour"}},
     {"memfd", {"memfd_create(\"kith-tour\"", "F_SEAL_SHRINK", "SCM_RIGHTS", "F_GET_SEALS", "MAP_SHARED"}},
     {"unix-stream", {"socket(AF_UNIX, SOCK_STREAM", "bind(", "listen(", "accept4(", "connect(", "sendto(|sendmsg("}},

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tour/peer.hpp"
+#include "tour/remains.hpp"
 #include "tour/row.hpp"
 
 namespace kith_cli::tour {
@@ -67,18 +68,22 @@ private:
     sys::sysv_shm memory_;
 };
 
-outcome<std::unique_ptr<stage>> set_up_sysv_sem(const stage_options&) {
+outcome<std::unique_ptr<stage>> set_up_sysv_sem(const stage_options& options) {
     constexpr std::uint16_t free = 1;
-    auto lock = sys::sysv_sem::open(sys::sysv_key::private_object(),
-                                    {.create = sys::creation::must_be_new, .values = {&free, 1}});
+    auto lock = sys::sysv_sem::open(key_of(options.name), {.create = sys::creation::must_be_new, .values = {&free, 1}});
     if (!lock) return pass_on(lock);
-    auto memory = sys::sysv_shm::open(sys::sysv_key::private_object(),
-                                      {.create = sys::creation::must_be_new, .size = sizeof(board)});
+    auto memory =
+        sys::sysv_shm::open(key_of(options.name), {.create = sys::creation::must_be_new, .size = sizeof(board)});
     if (!memory) {
         static_cast<void>(lock->remove());
         return pass_on(memory);
     }
     return std::make_unique<sysv_sem_stage>(*lock, *memory);
+}
+
+void clear_sysv_sem(const remains& of) {
+    remove_remains(of, sys::sysv_sem::open(key_of(of.name), {.ready = sys::sem_readiness::assumed}));
+    remove_remains(of, sys::sysv_shm::open(key_of(of.name)));
 }
 
 outcome<void> count_sysv(peer& self) {
@@ -126,6 +131,8 @@ outcome<std::unique_ptr<stage>> set_up_posix_sem(const stage_options& options) {
     return made;
 }
 
+void clear_posix_sem(const remains& of) { posix_sem_stage{'/' + of.name, {}}; }
+
 outcome<void> count_posix(peer& self) {
     auto lock = sys::posix_sem::open(self.where());
     if (!lock) return pass_on(lock);
@@ -145,9 +152,9 @@ outcome<void> count_first(peer& self) {
 
 constexpr row rows[] = {
     {"sysv-sem", "a lock that comes back if its holder is killed", relation::strangers, "count", "yes", set_up_sysv_sem,
-     count_first<count_sysv>, count_sysv, true},
+     count_first<count_sysv>, count_sysv, true, clear_sysv_sem},
     {"posix-sem", "counting and waking, fast; no owner", relation::strangers, "count", "yes", set_up_posix_sem,
-     count_first<count_posix>, count_posix, true},
+     count_first<count_posix>, count_posix, true, clear_posix_sem},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tour/peer.hpp"
+#include "tour/remains.hpp"
 #include "tour/row.hpp"
 #include "tour/rows/ring.hpp"
 
@@ -43,18 +44,22 @@ private:
     sys::sysv_shm memory_;
 };
 
-outcome<std::unique_ptr<stage>> set_up_sysv_shm(const stage_options&) {
+outcome<std::unique_ptr<stage>> set_up_sysv_shm(const stage_options& options) {
     constexpr std::uint16_t free_and_full[] = {ring_blocks, 0};
-    auto set = sys::sysv_sem::open(sys::sysv_key::private_object(),
-                                   {.create = sys::creation::must_be_new, .values = free_and_full});
+    auto set =
+        sys::sysv_sem::open(key_of(options.name), {.create = sys::creation::must_be_new, .values = free_and_full});
     if (!set) return pass_on(set);
-    auto memory = sys::sysv_shm::open(sys::sysv_key::private_object(),
-                                      {.create = sys::creation::must_be_new, .size = ring_bytes});
+    auto memory = sys::sysv_shm::open(key_of(options.name), {.create = sys::creation::must_be_new, .size = ring_bytes});
     if (!memory) {
         static_cast<void>(set->remove());
         return pass_on(memory);
     }
     return std::make_unique<sysv_shm_stage>(*set, *memory);
+}
+
+void clear_sysv_shm(const remains& of) {
+    remove_remains(of, sys::sysv_sem::open(key_of(of.name), {.ready = sys::sem_readiness::assumed}));
+    remove_remains(of, sys::sysv_shm::open(key_of(of.name)));
 }
 
 struct sysv_part {
@@ -128,6 +133,8 @@ outcome<std::unique_ptr<stage>> set_up_posix_shm(const stage_options& options) {
     if (auto guards = open_posix_guards(made->where(), sys::creation::must_be_new); !guards) return pass_on(guards);
     return made;
 }
+
+void clear_posix_shm(const remains& of) { posix_shm_stage{'/' + of.name}; }
 
 outcome<sys::mapping> map_posix(const std::string& name, sys::memory_access access) {
     auto memory = sys::posix_shm::open(name, {.size = ring_bytes, .access = access});
@@ -234,9 +241,9 @@ outcome<void> send_memfd(peer& self) {
 
 constexpr row rows[] = {
     {"sysv-shm", "shared memory by key or id; a sysv-sem set guards it", relation::strangers, "memory", "yes",
-     set_up_sysv_shm, receive_sysv_shm, send_sysv_shm},
+     set_up_sysv_shm, receive_sysv_shm, send_sysv_shm, false, clear_sysv_shm},
     {"posix-shm", "shared memory by name; two posix-sems guard it", relation::strangers, "memory", "yes",
-     set_up_posix_shm, receive_posix_shm, send_posix_shm},
+     set_up_posix_shm, receive_posix_shm, send_posix_shm, false, clear_posix_shm},
     {"memfd", "sealed memory passed over a socket; semaphores in it", relation::strangers, "memory", "no", set_up_memfd,
      receive_memfd, send_memfd},
 };

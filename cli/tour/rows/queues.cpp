@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tour/peer.hpp"
+#include "tour/remains.hpp"
 #include "tour/row.hpp"
 
 namespace kith_cli::tour {
@@ -30,11 +31,13 @@ private:
     sys::sysv_mq queue_;
 };
 
-outcome<std::unique_ptr<stage>> set_up_sysv_mq(const stage_options&) {
-    auto queue = sys::sysv_mq::open(sys::sysv_key::private_object(), {.create = sys::creation::must_be_new});
+outcome<std::unique_ptr<stage>> set_up_sysv_mq(const stage_options& options) {
+    auto queue = sys::sysv_mq::open(key_of(options.name), {.create = sys::creation::must_be_new});
     if (!queue) return pass_on(queue);
     return std::make_unique<sysv_mq_stage>(*queue);
 }
+
+void clear_sysv_mq(const remains& of) { remove_remains(of, sys::sysv_mq::open(key_of(of.name))); }
 
 sys::sysv_mq queue_of(const peer& self) {
     int id = -1;
@@ -86,6 +89,8 @@ outcome<std::unique_ptr<stage>> set_up_posix_mq(const stage_options& options) {
     return std::make_unique<posix_mq_stage>(std::move(name));
 }
 
+void clear_posix_mq(const remains& of) { static_cast<void>(sys::unlink_posix_mq('/' + of.name)); }
+
 // An empty message is a message, so it can say that all was sent; of lower priority, it comes last in any case.
 constexpr unsigned data_priority = 1;
 constexpr unsigned end_priority = 0;
@@ -119,9 +124,9 @@ outcome<void> send_posix_mq(peer& self) {
 
 constexpr row rows[] = {
     {"sysv-mq", "messages received by type, one queue for many", relation::strangers, "messages", "yes", set_up_sysv_mq,
-     receive_sysv_mq, send_sysv_mq},
+     receive_sysv_mq, send_sysv_mq, false, clear_sysv_mq},
     {"posix-mq", "messages by priority, pollable", relation::strangers, "messages", "yes", set_up_posix_mq,
-     receive_posix_mq, send_posix_mq},
+     receive_posix_mq, send_posix_mq, false, clear_posix_mq},
 };
 
 }  // namespace
