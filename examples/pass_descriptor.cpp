@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include <kith/sys/unix_listener.hpp>
@@ -47,8 +48,8 @@ static int take(const unix_name& at) {
     if (!got) return report(got.error());
     if (got->descriptors != 1) return std::fprintf(stderr, "pass_descriptor: no file came\n"), 1;
     // [/take]
-    std::fprintf(stderr, "%.*s from process %d\n", static_cast<int>(got->size), kith::text_of(name).data(),
-                 static_cast<int>(who->pid));
+    const std::string called{kith::text_of({name.data(), got->size})};
+    std::fprintf(stderr, "%s from process %d\n", called.c_str(), static_cast<int>(who->pid));
 
     // pread: the descriptor shares its offset with the giver's.
     std::array<char, 65536> buffer;

@@ -23,7 +23,7 @@ int run_call(session& s, const arguments& how) {
     s.catch_signals();  // a reply queue or FIFO of our own must not stay behind
     const auto most = static_cast<std::size_t>(how.max_size.value_or(std::uint64_t{64} << 20U));
     auto from = input::from(how.text, how.file);
-    if (!from) return s.fail("read", *how.file, from.error());
+    if (!from) return s.fail("read", how.file.value_or(""), from.error());
     const auto request = from->read_all(most, s.patient());
     if (!request) return s.fail("read the request from", from->name(), request.error());
     const auto reply = backend_for(where->mechanism()).call(*where, *request, most, s.wait());

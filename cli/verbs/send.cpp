@@ -40,12 +40,13 @@ private:
     int by_line() {
         line_reader lines{from_};
         for (;;) {
-            auto line = lines.next(most(), s_.patient());
-            if (!line) return input_failed(line.error());
-            if (!*line) return exit_done;
+            auto next = lines.next(most(), s_.patient());
+            if (!next) return input_failed(next.error());
+            auto& line = *next;
+            if (!line) return exit_done;
             // In a stream the newline is the only boundary there is.
-            if (to_.is_stream()) (*line)->push_back(std::byte{'\n'});
-            if (const int status = send(**line); status != exit_done) return status;
+            if (to_.is_stream()) line->push_back(std::byte{'\n'});
+            if (const int status = send(*line); status != exit_done) return status;
         }
     }
     int as_stream() {
@@ -99,7 +100,7 @@ int run_send(session& s, const arguments& how) {
         return s.fail("send to", how.where, option_refused(mechanism, "--priority", only_in_queues).error());
     // Before the object is opened: a missing file must not let a reader of a FIFO see a writer come and go.
     auto from = input::from(how.text, how.file);
-    if (!from) return s.fail("read", *how.file, from.error());
+    if (!from) return s.fail("read", how.file.value_or(""), from.error());
     auto to = mechanism.open_sender(*where, {}, s.wait());
     if (!to) return s.fail("send to", how.where, to.error());
     return sending{s, how, **to, *from}.run();

@@ -50,15 +50,16 @@ union semctl_argument {
 
 [[nodiscard]] inline sys::sysv_sem_status status_from(const semid_ds& raw) noexcept {
     using clock = std::chrono::system_clock;
-    return {.key = sys::sysv_key{raw.sem_perm.__key},
-            .count = raw.sem_nsems,
-            .uid = raw.sem_perm.uid,
-            .gid = raw.sem_perm.gid,
-            .creator_uid = raw.sem_perm.cuid,
-            .creator_gid = raw.sem_perm.cgid,
-            .mode = raw.sem_perm.mode & 0777U,
-            .last_operation = clock::from_time_t(raw.sem_otime),
-            .last_change = clock::from_time_t(raw.sem_ctime)};
+    return {
+        .key = sys::sysv_key{raw.sem_perm.__key},  // NOLINT(clang-analyzer-core.CallAndMessage): semctl has filled it
+        .count = raw.sem_nsems,
+        .uid = raw.sem_perm.uid,
+        .gid = raw.sem_perm.gid,
+        .creator_uid = raw.sem_perm.cuid,
+        .creator_gid = raw.sem_perm.cgid,
+        .mode = raw.sem_perm.mode & 0777U,
+        .last_operation = clock::from_time_t(raw.sem_otime),
+        .last_change = clock::from_time_t(raw.sem_ctime)};
 }
 
 }  // namespace kith::inline KITH_ABI::detail
