@@ -26,7 +26,7 @@ class stay;
 
 /// Whether the descriptor is known to be in non-blocking mode.
 enum class fd_mode : bool {
-    blocking,  ///< somebody else's choice that kith leaves alone: waits come before each attempt
+    blocking,  ///< somebody else's choice that kith leaves alone: waits come before each attempt (see adopt())
     nonblocking,
 };
 
@@ -54,7 +54,12 @@ public:
             owned_fd{native().get()}.reset();
     }
 
-    /// Takes over a descriptor from elsewhere and reads its mode. Errors: `invalid` (not open).
+    /// Takes over a descriptor from elsewhere and reads its mode, which others may share and which kith leaves as it
+    /// is. In blocking mode each attempt follows a wait that found the descriptor ready, and asks the kernel all the
+    /// same not to wait, because another reader or writer may have been quicker: sockets with MSG_DONTWAIT, pipes,
+    /// FIFOs and counters with RWF_NOWAIT. What cannot be asked so may then wait past the deadline: a pipe before
+    /// Linux 6.5, a terminal, accept4(2), splice(2) from or to a socket, an eventfd that lacks room for more than 1.
+    /// Where others use the same description, set O_NONBLOCK first. Errors: `invalid` (not open).
     [[nodiscard]] static result<io_fd> adopt(owned_fd fd) noexcept;
 
     [[nodiscard]] borrowed_fd native() const noexcept { return borrowed_fd{fd_.load(std::memory_order_relaxed)}; }

@@ -99,4 +99,16 @@ template <zero Zero = zero::is_a_count, class Attempt>
     return transfer<Zero>(object, events, wait, operation, attempt, code_for);
 }
 
+/// Calls `some(done)`, which moves what lies behind the first `done` bytes, until all `size` bytes have been moved;
+/// `done` counts them, also where it fails.
+template <class Some>
+[[nodiscard]] result<void> transfer_full(std::size_t size, std::size_t& done, const Some& some) noexcept {
+    while (done < size) {
+        const auto count = some(done);
+        if (!count) return fail(count.error());
+        done += *count;
+    }
+    return {};
+}
+
 }  // namespace kith::inline KITH_ABI::detail

@@ -13,8 +13,8 @@
 #include "base/clock.hpp"
 #include "base/observer.hpp"
 #include "base/retry.hpp"
-#include "base/sigpipe.hpp"
 #include "base/transfer.hpp"
+#include "sys/pipe_write.hpp"
 
 namespace kith::inline KITH_ABI::sys {
 namespace {
@@ -256,11 +256,7 @@ result<void> fifo_reader::start_over() noexcept {
 }
 
 result<std::size_t> fifo_both::write_some(byte_view bytes, const wait_policy& wait) noexcept {
-    if (bytes.empty()) return 0;
-    // In blocking mode POLLOUT promises room for PIPE_BUF bytes and no more.
-    const auto size = mode() == fd_mode::blocking ? std::min(bytes.size(), pipe_atomic_bytes) : bytes.size();
-    return detail::transfer(*this, POLLOUT, wait, "write",
-                            [&](int fd) { return detail::write_without_sigpipe(fd, bytes.data(), size); });
+    return detail::write_some_to(*this, bytes, wait);
 }
 
 }  // namespace kith::inline KITH_ABI::sys

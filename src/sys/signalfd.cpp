@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <algorithm>
 
+#include "base/ready_io.hpp"
 #include "base/transfer.hpp"
 
 namespace kith::inline KITH_ABI::sys {
@@ -34,7 +35,8 @@ result<signal_info> signal_fd::take(const wait_policy& wait) noexcept {
 result<std::size_t> signal_fd::take(std::span<signal_info> records, const wait_policy& wait) noexcept {
     signalfd_siginfo raw[16];
     const auto room = std::min(records.size(), std::size(raw)) * sizeof raw[0];
-    const auto bytes = detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, raw, room); });
+    const auto bytes =
+        detail::transfer(*this, POLLIN, wait, "read", [&](int fd) { return detail::read_in(mode(), fd, raw, room); });
     if (!bytes) return fail(bytes.error());
     const auto count = *bytes / sizeof raw[0];
     for (std::size_t i = 0; i < count; ++i)

@@ -72,12 +72,7 @@ result<std::size_t> stream_socket::read_some(byte_span buffer, const wait_policy
 }
 
 result<void> stream_socket::read_full(byte_span buffer, std::size_t& done, const wait_policy& wait) noexcept {
-    while (done < buffer.size()) {
-        const auto count = read_some(buffer.subspan(done), wait);
-        if (!count) return fail(count.error());
-        done += *count;
-    }
-    return {};
+    return detail::transfer_full(buffer.size(), done, [&](auto at) { return read_some(buffer.subspan(at), wait); });
 }
 
 result<std::size_t> stream_socket::peek(byte_span buffer, const wait_policy& wait) noexcept {
@@ -97,12 +92,7 @@ result<std::size_t> stream_socket::write_some(byte_view bytes, const wait_policy
 }
 
 result<void> stream_socket::write_full(byte_view bytes, std::size_t& done, const wait_policy& wait) noexcept {
-    while (done < bytes.size()) {
-        const auto count = write_some(bytes.subspan(done), wait);
-        if (!count) return fail(count.error());
-        done += *count;
-    }
-    return {};
+    return detail::transfer_full(bytes.size(), done, [&](auto at) { return write_some(bytes.subspan(at), wait); });
 }
 
 }  // namespace kith::inline KITH_ABI::sys

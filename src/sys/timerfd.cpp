@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/clock.hpp"
+#include "base/ready_io.hpp"
 #include "base/transfer.hpp"
 
 namespace kith::inline KITH_ABI::sys {
@@ -36,8 +37,8 @@ result<void> timer_fd::arm(deadline first, std::chrono::nanoseconds period) noex
 result<std::uint64_t> timer_fd::take(const wait_policy& wait) noexcept {
     std::uint64_t expirations = 0;
     return detail::transfer_as(
-        *this, POLLIN, wait, "read", [&](int fd) { return ::read(fd, &expirations, 8); }, detail::code_for,
-        [&](std::size_t) { return expirations; });
+        *this, POLLIN, wait, "read", [&](int fd) { return detail::read_in(mode(), fd, &expirations, 8); },
+        detail::code_for, [&](std::size_t) { return expirations; });
 }
 
 result<std::chrono::nanoseconds> timer_fd::remaining() const noexcept {

@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <kith/observer.hpp>
@@ -17,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/ready_io.hpp"
 #include "support/child.hpp"
 #include "support/scope.hpp"
 #include "support/seccomp.hpp"
@@ -472,6 +475,50 @@ TEST(sys_pipe, pipe_G6_the_fallback_leaves_no_SIGPIPE_pending_in_a_thread_that_b
     const int status = without.wait();
     if (status == 77) GTEST_SKIP() << "seccomp filters are not permitted here";
     EXPECT_EQ(status, 0);
+}
+
+TEST(sys_pipe, pipe_in_blocking_mode_a_reader_that_another_one_forestalls_keeps_its_deadline) {
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const kith::owned_fd out{ends[1]};
+    const auto in = kith::io_fd::adopt(kith::owned_fd{ends[0]});
+    ASSERT_TRUE(ok(in));
+    // What an attempt does that comes too late: there is a writer, and nothing to read.
+    std::byte byte{};
+    const iovec part{&byte, 1};
+    const bool can = ::preadv2(in->native().get(), &part, 1, -1, RWF_NOWAIT) < 0 && errno == EAGAIN;
+    if (!can) GTEST_SKIP() << "pipes cannot be read with RWF_NOWAIT here (Linux 6.5)";
+    EXPECT_EQ(kith::detail::read_ready(in->native().get(), &byte, 1), -1);
+    EXPECT_EQ(errno, EAGAIN);
+    // Full: the same for writing.
+    std::array<std::byte, 65536> block{};
+    ASSERT_EQ(::write(out.get(), block.data(), block.size()), 65536);
+    EXPECT_EQ(kith::detail::write_ready(out.get(), block.data(), 4096), -1);
+    EXPECT_EQ(errno, EAGAIN);
+}
+
+TEST(sys_pipe, pipe_in_blocking_mode_many_readers_of_few_bytes_all_keep_their_deadlines) {
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const kith::owned_fd out{ends[1]};
+    std::vector<std::jthread> threads;
+    std::atomic<int> taken{0};
+    std::atomic<int> late{0};
+    for (int n = 0; n < 4; ++n)
+        threads.emplace_back([&] {
+            pipe_reader reader{std::move(*kith::io_fd::adopt(kith::owned_fd{::dup(ends[0])}))};
+            std::array<std::byte, 1> byte{};
+            for (kith::result<std::size_t> got = 1; got;) {
+                got = reader.read_some(byte, deadline::in(200ms));
+                taken += got ? 1 : 0;
+                late += !got && got.error().code() == errc::timed_out ? 1 : 0;
+            }
+        });
+    for (int n = 0; n < 500; ++n) ASSERT_EQ(::write(out.get(), "x", 1), 1);
+    threads.clear();
+    EXPECT_EQ(taken, 500);
+    EXPECT_EQ(late, 4);
+    ::close(ends[0]);
 }
 
 }  // namespace

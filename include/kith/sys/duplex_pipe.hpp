@@ -9,36 +9,15 @@
 // Thread, fork and close rules: kith/io_fd.hpp. Crash: what a killed side had sent stays readable.
 // Outlives the processes: no; unread bytes are gone with the descriptor that would have read them.
 #pragma once
-#include <cstddef>
-
-#include <kith/bytes.hpp>
-#include <kith/io_fd.hpp>
+#include <kith/sys/socket.hpp>
 
 namespace kith::inline KITH_ABI::sys {
 
-/// One end: reads what the other end writes, and the other way round.
-class duplex_end : public io_fd {
+/// One end: reads what the other end writes, and the other way round. Reading, writing and shutdown() are those of any
+/// connected socket (kith/sys/socket.hpp).
+class duplex_end : public stream_socket {
 public:
-    using io_fd::io_fd;
-    explicit duplex_end(io_fd fd) noexcept : io_fd{std::move(fd)} {}
-
-    /// Reads what is there, at least one byte, at most `buffer`; waits for the first one. Returns the count (0
-    /// only for an empty buffer). Errors: `end_of_stream` (the other side closed or half-closed, and all was
-    /// read), `peer_gone` (it went away with our bytes unread), `would_block`, `timed_out`, `stopped`, `io`.
-    /// recv(2).
-    [[nodiscard]] KITH_EXPORT result<std::size_t> read_some(byte_span buffer, const wait_policy& wait = {}) noexcept;
-
-    /// Reads until `buffer` is full; `done` counts what has arrived since it was 0, also after a failure.
-    [[nodiscard]] KITH_EXPORT result<void> read_full(byte_span buffer, std::size_t& done,
-                                                     const wait_policy& wait = {}) noexcept;
-
-    /// Writes what fits, at least one byte. Returns the count (0 only for empty `bytes`). Errors: `peer_gone`
-    /// (nobody reads; no SIGPIPE reaches the program), `would_block`, `timed_out`, `stopped`, `io`. send(2).
-    [[nodiscard]] KITH_EXPORT result<std::size_t> write_some(byte_view bytes, const wait_policy& wait = {}) noexcept;
-
-    /// Writes all of `bytes`; `done` as in read_full.
-    [[nodiscard]] KITH_EXPORT result<void> write_full(byte_view bytes, std::size_t& done,
-                                                      const wait_policy& wait = {}) noexcept;
+    using stream_socket::stream_socket;
 
     /// Writes all of `out` and reads until `in` is full, whichever direction is ready, so that two sides that
     /// exchange more than the kernel buffers cannot block each other. `sent` and `received` count from 0, also
@@ -48,10 +27,7 @@ public:
 
     /// Half-close: the other side reads what was written and then the end of the stream; reading goes on here.
     /// Errors: `peer_gone` (ENOTCONN), `invalid`. shutdown(2).
-    [[nodiscard]] KITH_EXPORT result<void> finish_writing() noexcept;
-
-    /// Bytes that could be read now (FIONREAD).
-    [[nodiscard]] KITH_EXPORT result<std::size_t> queued() const noexcept;
+    [[nodiscard]] result<void> finish_writing() noexcept { return shutdown(direction::send); }
 };
 
 /// Both ends of one full-duplex pipe; they are alike.
