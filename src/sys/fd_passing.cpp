@@ -142,12 +142,16 @@ result<std::size_t> send_unix(const io_fd& socket, byte_view bytes, const attach
 
     // poll(2) knows nothing of a stranger's queue: one attempt at a time, with growing sleeps.
     std::chrono::nanoseconds nap = std::chrono::microseconds{100};
-    for (bool told = wait.until.is_immediate();;) {
+    for (std::optional<stay> here;;) {  // over all sleeps and the attempts between them
         auto sent =
             transfer(socket, POLLOUT, {deadline::immediate(), wait.signal}, "sendmsg", attempt, connection_code);
         if (sent) return sent;
+        if (here && !socket.is_open()) return fail(errc::stopped, "sendmsg", 0, to->about());
         if (sent.error().code() != errc::would_block) return fail(sent.error().about(to->about()));
-        if (!std::exchange(told, true)) notify(event_kind::polling, "sendmsg", to->about(), EAGAIN);
+        if (!here && !wait.until.is_immediate()) {
+            here.emplace(socket);
+            notify(event_kind::polling, "sendmsg", to->about(), EAGAIN);
+        }
         if (auto again = pause(socket, nap, wait, "sendmsg"); !again) return fail(again.error().about(to->about()));
         nap = std::min<std::chrono::nanoseconds>(nap * 2, std::chrono::milliseconds{10});
     }

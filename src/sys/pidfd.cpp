@@ -7,9 +7,11 @@
 #include <unistd.h>
 #include <array>
 #include <charconv>
+#include <optional>
 #include <string_view>
 
 #include "base/errors.hpp"
+#include "base/stay.hpp"
 #include "sys/exit_status.hpp"
 
 namespace kith::inline KITH_ABI::sys {
@@ -55,14 +57,18 @@ result<void> pid_fd::wait_for_end(const wait_policy& wait) const noexcept {
 }
 
 result<exit_status> pid_fd::reap(const wait_policy& wait) const noexcept {
+    std::optional<detail::stay> here;  // over all waits and the looks between them
     for (;;) {
         siginfo_t info{};
         const int fd = native().get();
+        if (here && fd < 0) return detail::failed<exit_status>(errc::stopped, "waitid", 0, fd);
         const int rc = ::waitid(P_PIDFD, static_cast<id_t>(fd), &info, WEXITED | WNOHANG);
         if (rc == 0 && info.si_pid != 0) return detail::exit_status_from(info);
         if (rc != 0 && errno != EAGAIN && errno != EINTR)
             return detail::fail_os("waitid", errno, object_ref::descriptor(fd));
-        if (auto ended = wait_for(POLLIN, wait, "waitid"); !ended) return fail(ended.error());
+        if (!here && is_open() && !wait.until.is_immediate()) here.emplace(*this);
+        const auto ended = here ? here->wait_for(POLLIN, wait, "waitid") : wait_for(POLLIN, wait, "waitid");
+        if (!ended) return fail(ended.error());
     }
 }
 

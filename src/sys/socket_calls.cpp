@@ -36,7 +36,7 @@ result<void> pause(const io_fd& object, std::chrono::nanoseconds span, const wai
         return fail(errc::would_block, operation, EAGAIN, object_ref::descriptor(object.native().get()));
     wait_policy slice = wait;
     slice.until = deadline::earlier(wait.until, deadline::in(span));
-    const auto ended = object.wait_for(0, slice, operation);
+    const auto ended = stay{object}.wait_for(0, slice, operation);  // the call has begun: closed is `stopped`
     if (!ended && ended.error().code() != errc::timed_out) return fail(ended.error());
     // An error state ends the sleep early: the next attempt reports it, or the deadline does.
     if (expired(wait.until)) return fail(errc::timed_out, operation, 0, object_ref::descriptor(object.native().get()));

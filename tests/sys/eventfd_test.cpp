@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "support/child.hpp"
+#include "support/closing.hpp"
 #include "support/scope.hpp"
 
 namespace {
@@ -174,6 +175,14 @@ TEST(sys_eventfd, eventfd_of_another_kind_of_descriptor_is_refused) {
     event_fd counter{std::move(*adopted)};
     EXPECT_TRUE(fails_with(counter.take(deadline::in(5ms)), errc::wrong_kind, EISDIR));
     EXPECT_TRUE(fails_with(counter.add(1, deadline::in(5ms)), errc::invalid, EBADF));
+}
+
+TEST(sys_eventfd, eventfd_G4_close_between_two_short_waits_of_a_large_add_is_stopped) {
+    auto counter = std::move(*open_eventfd());
+    ASSERT_TRUE(ok(counter.add(0xffff'ffff'ffff'fffe - 1)));
+    const closes_while_polling closing{counter};
+    EXPECT_TRUE(fails_with(counter.add(1000), errc::stopped, 0));
+    EXPECT_FALSE(counter.is_open());
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "support/child.hpp"
+#include "support/closing.hpp"
 #include "support/scope.hpp"
 
 namespace {
@@ -797,6 +798,19 @@ TEST(sys_unix, unix_out_of_descriptors_is_limit_reached) {
         return 0;
     }};
     EXPECT_EQ(limited.wait(), 0);
+}
+
+TEST(sys_unix, unix_G4_close_between_two_short_waits_of_send_to_is_stopped) {
+    const temp_dir dir;
+    const auto name = *unix_name::path(dir.path("full"));
+    auto full = must(bind_unix_datagram(name));
+    auto sender = must(open_unix_datagram());
+    const std::array<std::byte, 1> one{};
+    while (sender.send_to(name, one, {}, deadline::immediate())) {
+    }
+    const closes_while_polling closing{sender};
+    EXPECT_TRUE(fails_with(sender.send_to(name, one), errc::stopped, 0));
+    EXPECT_FALSE(sender.is_open());
 }
 
 }  // namespace
