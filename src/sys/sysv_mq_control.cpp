@@ -5,12 +5,11 @@
 #include "base/backoff.hpp"
 #include "base/errors.hpp"
 #include "base/observer.hpp"
+#include "sys/sysv_rules.hpp"
 
 // Making, finding, describing and removing queues.
 namespace kith::inline KITH_ABI::sys {
 namespace {
-
-constexpr unsigned permission_bits = 0777;
 
 std::chrono::system_clock::time_point time_of(time_t seconds) noexcept {
     return std::chrono::system_clock::from_time_t(seconds);
@@ -22,7 +21,7 @@ sysv_mq_status status_from(const msqid_ds& state) noexcept {
             .gid = state.msg_perm.gid,
             .creator_uid = state.msg_perm.cuid,
             .creator_gid = state.msg_perm.cgid,
-            .mode = state.msg_perm.mode & permission_bits,
+            .mode = state.msg_perm.mode & detail::sysv_mode_bits,
             .messages = state.msg_qnum,
             .bytes = state.msg_cbytes,
             .capacity = state.msg_qbytes,
@@ -91,8 +90,8 @@ result<void> check_capacity(const sysv_mq& queue, std::size_t wanted, object_ref
 }  // namespace
 
 result<sysv_mq> sysv_mq::open(sysv_key key, const sysv_mq_options& options) noexcept {
-    if ((key.is_private() && options.create == creation::must_exist) || (options.mode & ~permission_bits) != 0)
-        return fail(errc::invalid, "msgget", EINVAL, object_ref::sysv_key(key.value()));
+    if (auto right = detail::check_sysv_open(key, options.create, options.mode, "msgget"); !right)
+        return fail(right.error());
     const int wanted = (options.check_read ? 0444 : 0) | (options.check_write ? 0222 : 0);
     const auto found = get(key, options.create, static_cast<int>(options.mode), wanted);
     if (!found) return fail(found.error());
@@ -149,8 +148,8 @@ result<sysv_mq_status> sysv_mq::status() const noexcept {
 }
 
 result<void> sysv_mq::change(const sysv_mq_change& wish) const noexcept {
-    if (wish.mode && (*wish.mode & ~permission_bits) != 0)
-        return fail(errc::invalid, "msgctl(IPC_SET)", EINVAL, object_ref::sysv_id(id_));
+    const auto right = detail::check_sysv_mode(wish.mode.value_or(0), "msgctl(IPC_SET)", object_ref::sysv_id(id_));
+    if (!right) return right;
     msqid_ds state{};
     if (auto read = control(id_, IPC_STAT, &state, "msgctl(IPC_STAT)"); !read) return read;
     if (wish.uid) state.msg_perm.uid = *wish.uid;

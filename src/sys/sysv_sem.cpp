@@ -144,12 +144,14 @@ result<sysv_sem_status> sysv_sem::status() const noexcept {
 }
 
 result<void> sysv_sem::change(const sysv_sem_change& wish) const noexcept {
+    const auto right = detail::check_sysv_mode(wish.mode.value_or(0), "semctl(IPC_SET)", object_ref::sysv_id(id_));
+    if (!right) return right;
     semid_ds raw{};
     auto done = detail::set_control(id_, IPC_STAT, "semctl(IPC_STAT)", {.buf = &raw});
     if (!done) return fail(done.error());
     raw.sem_perm.uid = wish.uid.value_or(raw.sem_perm.uid);
     raw.sem_perm.gid = wish.gid.value_or(raw.sem_perm.gid);
-    raw.sem_perm.mode = static_cast<decltype(raw.sem_perm.mode)>(wish.mode.value_or(raw.sem_perm.mode) & 0777U);
+    raw.sem_perm.mode = static_cast<decltype(raw.sem_perm.mode)>(wish.mode.value_or(raw.sem_perm.mode));
     return detail::without_value(detail::set_control(id_, IPC_SET, "semctl(IPC_SET)", {.buf = &raw}));
 }
 

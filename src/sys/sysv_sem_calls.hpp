@@ -6,6 +6,7 @@
 
 #include "base/errors.hpp"
 #include "base/observer.hpp"
+#include "sys/sysv_rules.hpp"
 
 namespace kith::inline KITH_ABI::detail {
 
@@ -57,7 +58,7 @@ union semctl_argument {
         .gid = raw.sem_perm.gid,
         .creator_uid = raw.sem_perm.cuid,
         .creator_gid = raw.sem_perm.cgid,
-        .mode = raw.sem_perm.mode & 0777U,
+        .mode = raw.sem_perm.mode & sysv_mode_bits,
         .last_operation = clock::from_time_t(raw.sem_otime),
         .last_change = clock::from_time_t(raw.sem_ctime)};
 }

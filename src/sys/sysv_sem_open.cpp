@@ -67,8 +67,8 @@ struct sysv_sem::opening {
         // semget takes an int, and would see a huge count as a small one.
         if (count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
             return fail(errc::invalid, "semget", EINVAL, about);
-        const int id = ::semget(key.value(), static_cast<int>(count),
-                                static_cast<int>(options.mode & 0777U) | IPC_CREAT | IPC_EXCL);
+        const int id =
+            ::semget(key.value(), static_cast<int>(count), static_cast<int>(options.mode) | IPC_CREAT | IPC_EXCL);
         if (id < 0) return fail(code_of_semget(errno), "semget", errno, about);
         if (auto done = initialise(id, options); !done) {
             // Ours alone, and useless: nobody could tell it from one whose creator died.
@@ -95,15 +95,12 @@ struct sysv_sem::opening {
 };
 
 result<sysv_sem> sysv_sem::open(sysv_key key, const sysv_sem_options& options, const wait_policy& wait) noexcept {
+    if (auto right = detail::check_sysv_open(key, options.create, options.mode, "semget"); !right)
+        return fail(right.error());
     const auto about = object_ref::sysv_key(key.value());
     if (!options.values.empty() && options.count != 0 && options.values.size() != options.count)
         return fail(errc::invalid, "semget", 0, about);
-    if (key.is_private()) {
-        // IPC_PRIVATE always makes one, so it cannot exist already.
-        if (options.create == creation::must_exist) return fail(errc::not_found, "semget", ENOENT, about);
-        return opening::make(key, options);
-    }
-    if (options.create == creation::must_be_new) return opening::make(key, options);
+    if (key.is_private() || options.create == creation::must_be_new) return opening::make(key, options);
     // Others may make and remove the set between our calls; each turn means that somebody did.
     for (;;) {
         auto found = opening::find(key, options, wait);

@@ -7,6 +7,7 @@
 #include "base/errors.hpp"
 #include "base/observer.hpp"
 #include "sys/memory.hpp"
+#include "sys/sysv_rules.hpp"
 
 namespace kith::inline KITH_ABI::sys {
 namespace {
@@ -36,7 +37,7 @@ sysv_shm_status status_from(const shmid_ds& segment) noexcept {
         .gid = rights.gid,
         .creator_uid = rights.cuid,
         .creator_gid = rights.cgid,
-        .mode = rights.mode & 0777U,
+        .mode = rights.mode & detail::sysv_mode_bits,
         .attachments = segment.shm_nattch,
         .creator_pid = segment.shm_cpid,
         .last_pid = segment.shm_lpid,
@@ -70,10 +71,11 @@ errc out_of_segments() noexcept {
 }  // namespace
 
 result<sysv_shm> sysv_shm::open(sysv_key key, const sysv_shm_options& options) noexcept {
+    if (auto right = detail::check_sysv_open(key, options.create, options.mode, "shmget"); !right)
+        return fail(right.error());
     const auto about = object_ref::sysv_key(key.value());
     const auto how = key.is_private() ? creation::must_be_new : options.create;
-    const int make = IPC_CREAT | IPC_EXCL | static_cast<int>(options.mode & 0777U) |
-                     (options.commit ? 0 : SHM_NORESERVE) |
+    const int make = IPC_CREAT | IPC_EXCL | static_cast<int>(options.mode) | (options.commit ? 0 : SHM_NORESERVE) |
                      static_cast<int>(detail::huge_page_flags(options.huge, SHM_HUGETLB));
     for (int race = 0; race < most_races; ++race) {
         if (race != 0) detail::notify(event_kind::retried, "shmget", about);
@@ -140,6 +142,8 @@ result<sysv_shm_status> sysv_shm::status() const noexcept {
 }
 
 result<void> sysv_shm::change(const sysv_shm_change& wish) const noexcept {
+    const auto right = detail::check_sysv_mode(wish.mode.value_or(0), "shmctl(IPC_SET)", object_ref::sysv_id(id_));
+    if (!right) return right;
     shmid_ds segment{};
     // Not asked where nothing is to stay: an owner may have taken the read right away from itself.
     const bool all = wish.uid && wish.gid && wish.mode;
@@ -147,7 +151,7 @@ result<void> sysv_shm::change(const sysv_shm_change& wish) const noexcept {
     auto& rights = segment.shm_perm;
     rights.uid = wish.uid.value_or(rights.uid);
     rights.gid = wish.gid.value_or(rights.gid);
-    rights.mode = static_cast<unsigned short>(wish.mode.value_or(rights.mode) & 0777U);
+    rights.mode = static_cast<unsigned short>(wish.mode.value_or(rights.mode));
     if (::shmctl(id_, IPC_SET, &segment) != 0) return failed_on(id_, "shmctl(IPC_SET)", errno);
     return {};
 }

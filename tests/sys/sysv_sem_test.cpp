@@ -680,7 +680,7 @@ TEST(sys_sysv_sem, sysv_sem_G1_the_ways_to_fail_are_told_apart_and_name_the_obje
     const auto busy = set->wait(0, 1, sem_undo::no, deadline::immediate());
     ASSERT_TRUE(fails_with(busy, errc::would_block, EAGAIN));
     EXPECT_EQ(busy.error().object(), kith::object_ref::sysv_id(set->native_id()));
-    EXPECT_TRUE(fails_with(sysv_sem::open(sysv_key::private_object()), errc::not_found));
+    EXPECT_TRUE(fails_with(sysv_sem::open(sysv_key::private_object()), errc::invalid));
 }
 
 TEST(sys_sysv_sem, sysv_sem_G8_keys_belong_to_the_ipc_namespace) {
@@ -739,6 +739,21 @@ TEST(sys_sysv_sem, sysv_sem_a_wait_with_a_stop_token_keeps_its_deadline_and_is_t
     EXPECT_GE(deadline::clock::now() - before, 70ms);
     EXPECT_EQ(events, 1);
     kith::set_observer(nullptr);
+}
+
+TEST(sys_sysv_sem, sysv_sem_G11_a_private_key_names_no_set_that_could_exist) {
+    EXPECT_TRUE(fails_with(sysv_sem::open(sysv_key::private_object(), {.create = creation::must_exist}), errc::invalid,
+                           EINVAL));
+}
+
+TEST(sys_sysv_sem, sysv_sem_G12_bits_of_the_mode_above_0777_are_invalid) {
+    const auto key = fresh_key();
+    EXPECT_TRUE(fails_with(sysv_sem::open(key, {.create = creation::must_be_new, .count = 1, .mode = 01600}),
+                           errc::invalid, EINVAL));
+    EXPECT_TRUE(fails_with(sysv_sem::open(key), errc::not_found));
+    const test_set set{*sysv_sem::open(key, {.create = creation::must_be_new, .count = 1})};
+    EXPECT_TRUE(fails_with(set->change({.mode = 01600}), errc::invalid, EINVAL));
+    EXPECT_EQ(set->status()->mode, 0600u);
 }
 
 }  // namespace

@@ -96,21 +96,24 @@ TEST(sys_sysv_shm, sysv_shm_H1_a_new_segment_of_no_size_or_above_shmmax_is_inval
     EXPECT_TRUE(fails_with(sysv_shm::open(fresh_key(), {.create = creation::create_or_open}), errc::invalid, EINVAL));
     const auto limits = read_sysv_shm_limits();
     ASSERT_TRUE(ok(limits));
-    EXPECT_TRUE(
-        fails_with(sysv_shm::open(sysv_key::private_object(), {.size = limits->largest + 1}), errc::invalid, EINVAL));
+    EXPECT_TRUE(fails_with(
+        sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = limits->largest + 1}),
+        errc::invalid, EINVAL));
 }
 
 TEST(sys_sysv_shm, sysv_shm_H1_too_many_segments_is_limit_reached_and_too_many_pages_no_space) {
     const int status = in_namespaces(CLONE_NEWIPC, [] {
         std::ofstream{"/proc/sys/kernel/shmmni"} << "2" << std::flush;
         const auto key = sysv_key::private_object();
-        CHILD_CHECK(sysv_shm::open(key, {.size = 4096}));
-        CHILD_CHECK(sysv_shm::open(key, {.size = 4096}));
-        CHILD_CHECK(fails_with(sysv_shm::open(key, {.size = 4096}), errc::limit_reached, ENOSPC));
+        CHILD_CHECK(sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096}));
+        CHILD_CHECK(sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096}));
+        CHILD_CHECK(fails_with(sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096}),
+                               errc::limit_reached, ENOSPC));
         std::ofstream{"/proc/sys/kernel/shmmni"} << "100" << std::flush;
         std::ofstream{"/proc/sys/kernel/shmall"} << "3" << std::flush;
-        CHILD_CHECK(fails_with(sysv_shm::open(key, {.size = 8192}), errc::no_space, ENOSPC));
-        CHILD_CHECK(sysv_shm::open(key, {.size = 4096}));
+        CHILD_CHECK(
+            fails_with(sysv_shm::open(key, {.create = creation::must_be_new, .size = 8192}), errc::no_space, ENOSPC));
+        CHILD_CHECK(sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096}));
         return 0;
     });
     if (status == 77) GTEST_SKIP() << "no namespaces here";
@@ -328,7 +331,8 @@ TEST(sys_sysv_shm, sysv_shm_H7_huge_pages_that_nobody_reserved_are_out_of_memory
     if (!huge_page_pool::is_empty()) GTEST_SKIP() << "huge pages are free here, or there are none of 2 MiB";
     NEEDS_ROOT();
     for (const auto huge : {huge_pages::system_default, huge_pages::of_2_mib})
-        EXPECT_TRUE(fails_with(sysv_shm::open(sysv_key::private_object(), {.size = 1 << 21, .huge = huge}),
+        EXPECT_TRUE(fails_with(sysv_shm::open(sysv_key::private_object(),
+                                              {.create = creation::must_be_new, .size = 1 << 21, .huge = huge}),
                                errc::out_of_memory, ENOMEM));
 }
 
@@ -337,7 +341,8 @@ TEST(sys_sysv_shm, sysv_shm_H7_huge_pages_without_the_right_are_not_permitted) {
     if (setting("/proc/sys/vm/hugetlb_shm_group") == "65534") GTEST_SKIP() << "group nobody may use huge pages";
     EXPECT_EQ(0, as_nobody([] {
                   const auto refused =
-                      sysv_shm::open(sysv_key::private_object(), {.size = 1 << 21, .huge = huge_pages::of_2_mib});
+                      sysv_shm::open(sysv_key::private_object(),
+                                     {.create = creation::must_be_new, .size = 1 << 21, .huge = huge_pages::of_2_mib});
                   CHILD_CHECK(fails_with(refused, errc::not_permitted, EPERM));
                   return 0;
               }));
@@ -347,7 +352,8 @@ TEST(sys_sysv_shm, sysv_shm_H7_reserved_huge_pages_back_a_segment_rounded_up_to_
     NEEDS_ROOT();
     huge_page_pool pool;
     if (!pool.add(2)) GTEST_SKIP() << "no two huge pages can be had";
-    auto shm = sysv_shm::open(sysv_key::private_object(), {.size = 3000000, .huge = huge_pages::of_2_mib});
+    auto shm = sysv_shm::open(sysv_key::private_object(),
+                              {.create = creation::must_be_new, .size = 3000000, .huge = huge_pages::of_2_mib});
     ASSERT_TRUE(ok(shm));
     segment owned{*shm};
     auto memory = attached(*shm, {.populate = true});
@@ -360,8 +366,10 @@ TEST(sys_sysv_shm, sysv_shm_H7_noreserve_makes_a_segment_that_commits_nothing) {
     const auto pages = static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES));
     const auto size = pages * 4096 * 16;
     if (setting("/proc/sys/vm/overcommit_memory") != "0") GTEST_SKIP() << "overcommit is not heuristic here";
-    EXPECT_TRUE(fails_with(sysv_shm::open(sysv_key::private_object(), {.size = size}), errc::out_of_memory, ENOMEM));
-    auto shm = sysv_shm::open(sysv_key::private_object(), {.size = size, .commit = false});
+    EXPECT_TRUE(fails_with(sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = size}),
+                           errc::out_of_memory, ENOMEM));
+    auto shm =
+        sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = size, .commit = false});
     ASSERT_TRUE(ok(shm));
     segment owned{*shm};
     EXPECT_EQ(shm->size(), size);
@@ -378,7 +386,8 @@ TEST(sys_sysv_shm, sysv_shm_H7_lock_and_unlock_show_in_the_status) {
 TEST(sys_sysv_shm, sysv_shm_H7_lock_without_right_and_allowance_is_not_permitted) {
     NEEDS_ROOT();
     EXPECT_EQ(0, as_nobody([] {
-                  auto own = sysv_shm::open(sysv_key::private_object(), {.size = 8192});
+                  auto own =
+                      sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = 8192});
                   CHILD_CHECK(own);
                   rlimit allowance{4096, 4096};
                   ::setrlimit(RLIMIT_MEMLOCK, &allowance);
@@ -482,7 +491,8 @@ TEST(sys_sysv_shm, sysv_shm_H9_limits_and_list_show_every_segment) {
         CHILD_CHECK(limits && limits->used_segments == 0 && limits->highest_slot == -1);
         CHILD_CHECK(limits->segments > 0 && limits->largest > 0 && limits->total_pages > 0);
         auto one = sysv_shm::open(sysv_key{77}, {creation::must_be_new, 5000});
-        auto two = sysv_shm::open(sysv_key::private_object(), {.size = 4096, .mode = 0});
+        auto two =
+            sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = 4096, .mode = 0});
         CHILD_CHECK(one && two);
         limits = read_sysv_shm_limits();
         CHILD_CHECK(limits->used_segments == 2 && limits->used_pages == 3 && limits->highest_slot == 1);
@@ -644,7 +654,7 @@ TEST(sys_sysv_shm, sysv_shm_trap06_a_killed_creator_leaves_it_and_its_removal_hu
 TEST(sys_sysv_shm, sysv_shm_trap13_a_full_dev_shm_does_not_touch_system_v_segments) {
     const int status = in_namespaces(CLONE_NEWNS | CLONE_NEWIPC, [] {
         if (::mount("shm", "/dev/shm", "tmpfs", 0, "size=64k") != 0) return 77;
-        auto shm = sysv_shm::open(sysv_key::private_object(), {.size = 1 << 20});
+        auto shm = sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = 1 << 20});
         CHILD_CHECK(shm);
         auto memory = attached(*shm, {.populate = true});
         std::memset(memory.bytes().data(), 1, memory.size());
@@ -678,19 +688,20 @@ TEST(sys_sysv_shm, sysv_shm_trap19_an_offset_means_the_same_everywhere_and_a_poi
 }
 
 TEST(sys_sysv_shm, sysv_shm_populate_works_on_kernels_without_MADV_POPULATE) {
-    const int status = child{[] {
-                           if (!deny({{.number = SYS_madvise, .os_error = EINVAL}})) return 77;
-                           auto shm = sysv_shm::open(sysv_key::private_object(), {.size = 20000});
-                           CHILD_CHECK(shm);
-                           auto memory = shm->attach({.populate = true});
-                           auto reader = shm->attach({.access = memory_access::read_only, .populate = true});
-                           CHILD_CHECK(shm->remove());
-                           CHILD_CHECK(memory && reader);
-                           unsigned char present[5] = {};
-                           CHILD_CHECK(::mincore(memory->bytes().data(), 20000, present) == 0);
-                           for (const auto page : present) CHILD_CHECK(page & 1);
-                           return 0;
-                       }}.wait();
+    const int status =
+        child{[] {
+            if (!deny({{.number = SYS_madvise, .os_error = EINVAL}})) return 77;
+            auto shm = sysv_shm::open(sysv_key::private_object(), {.create = creation::must_be_new, .size = 20000});
+            CHILD_CHECK(shm);
+            auto memory = shm->attach({.populate = true});
+            auto reader = shm->attach({.access = memory_access::read_only, .populate = true});
+            CHILD_CHECK(shm->remove());
+            CHILD_CHECK(memory && reader);
+            unsigned char present[5] = {};
+            CHILD_CHECK(::mincore(memory->bytes().data(), 20000, present) == 0);
+            for (const auto page : present) CHILD_CHECK(page & 1);
+            return 0;
+        }}.wait();
     if (status == 77) GTEST_SKIP() << "no seccomp here";
     EXPECT_EQ(status, 0);
 }
@@ -709,6 +720,20 @@ TEST(sys_sysv_shm, sysv_shm_creators_and_removers_race_without_a_wrong_answer) {
     }
     EXPECT_EQ(other.wait(), 0);
     if (const auto left = sysv_shm::open(key)) static_cast<void>(left->remove());
+}
+
+TEST(sys_sysv_shm, sysv_shm_G11_a_private_key_names_no_segment_that_could_exist) {
+    EXPECT_TRUE(fails_with(sysv_shm::open(sysv_key::private_object(), {.size = 4096}), errc::invalid, EINVAL));
+}
+
+TEST(sys_sysv_shm, sysv_shm_G12_bits_of_the_mode_above_0777_are_invalid) {
+    const auto key = fresh_key();
+    EXPECT_TRUE(fails_with(sysv_shm::open(key, {.create = creation::must_be_new, .size = 1, .mode = 02600}),
+                           errc::invalid, EINVAL));
+    EXPECT_TRUE(fails_with(sysv_shm::open(key), errc::not_found));
+    segment shm{made(4096)};
+    EXPECT_TRUE(fails_with(shm->change({.mode = 02600}), errc::invalid, EINVAL));
+    EXPECT_EQ(shm->status()->mode, 0600u);
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ namespace kith::inline KITH_ABI::sys {
 class sysv_key {
 public:
     constexpr explicit sysv_key(std::int32_t value) noexcept : value_{value} {}
-    /// IPC_PRIVATE: opening with it always makes a new object, reachable by its id only.
+    /// IPC_PRIVATE: opening with it always makes a new object, reachable by its id only; that one must exist already
+    /// is `invalid`.
     [[nodiscard]] static constexpr sysv_key private_object() noexcept { return sysv_key{0}; }
     /// The key that ftok(3) derives from an existing file and a project number from 1 to 255.
     /// Errors: `invalid` (project out of range, NUL in the path), `not_found`, `not_permitted`, `too_long`.

@@ -146,7 +146,8 @@ public:
     /// Opens or makes the queue with this key; with `sysv_key::private_object()` always a new one without a key. Waits
     /// at most `sysv_mq_creator_patience`, and only for the capacity of a new queue (event `polling`). Errors:
     /// `not_found`, `exists`, `not_permitted`, `wrong_size` (another capacity), `limit_reached` (ENOSPC: msgmni queues
-    /// exist), `invalid` (must_exist with a private key), `removed`, `out_of_memory`. msgget(2).
+    /// exist), `invalid` (must_exist with a private key, bits of the mode above 0777), `removed`, `out_of_memory`.
+    /// msgget(2).
     [[nodiscard]] KITH_EXPORT static result<sysv_mq> open(sysv_key key, const sysv_mq_options& options = {}) noexcept;
     /// The queue with this id, which must exist and be readable. Errors: `not_found`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT static result<sysv_mq> open_id(int id) noexcept;

@@ -92,9 +92,9 @@ public:
     /// in between: `timed_out` with the operation "sem_otime"; remove the set and make it anew. With an immediate
     /// deadline that is `would_block`. Needs the right to read a found set.
     /// Errors: `not_found`, `exists`, `not_permitted`, `wrong_size` (found with another count), `invalid` (no count for
-    /// a new set or more than SEMMSL, a value above 32767, `values` and `count` differ), `limit_reached` (SEMMNI,
-    /// SEMMNS), `timed_out`, `would_block`, `stopped`, `out_of_memory`. After a failure nothing that was made here is
-    /// left. semget(2).
+    /// a new set or more than SEMMSL, a value above 32767, `values` and `count` differ, must_exist with a private key,
+    /// bits of the mode above 0777), `limit_reached` (SEMMNI, SEMMNS), `timed_out`, `would_block`, `stopped`,
+    /// `out_of_memory`. After a failure nothing that was made here is left. semget(2).
     [[nodiscard]] KITH_EXPORT static result<sysv_sem> open(sysv_key key, const sysv_sem_options& options = {},
                                                            const wait_policy& wait = {}) noexcept;
     /// The set with this id, which must exist and be readable. Errors: `not_found`, `not_permitted`.

@@ -125,7 +125,8 @@ public:
     /// sysv_key::private_object() always makes a new one. To open without knowing the size leave it 0;
     /// then the right to read is not needed either.
     /// Errors: `not_found`, `exists`, `wrong_size`, `not_permitted` (EACCES; EPERM: huge pages need
-    /// CAP_IPC_LOCK or the group vm.hugetlb_shm_group), `invalid` (a new segment of size 0 or above kernel.shmmax),
+    /// CAP_IPC_LOCK or the group vm.hugetlb_shm_group), `invalid` (a new segment of size 0 or above kernel.shmmax,
+    /// must_exist with a private key, bits of the mode above 0777),
     /// `limit_reached` (ENOSPC: kernel.shmmni segments), `no_space` (ENOSPC: kernel.shmall), `out_of_memory` (also: no
     /// huge pages are reserved). shmget(2).
     [[nodiscard]] KITH_EXPORT static result<sysv_shm> open(sysv_key key, const sysv_shm_options& options = {}) noexcept;
@@ -149,7 +150,7 @@ public:
     /// What the kernel knows about it. Errors: `removed`, `not_permitted` (needs the read right).
     [[nodiscard]] KITH_EXPORT result<sysv_shm_status> status() const noexcept;
     /// Changes owner and mode (IPC_SET); what is left out of `wish` is read first (IPC_STAT). Errors: `removed`,
-    /// `not_permitted` (EPERM: owner, creator or CAP_SYS_ADMIN).
+    /// `not_permitted` (EPERM: owner, creator or CAP_SYS_ADMIN), `invalid` (bits of the mode above 0777).
     [[nodiscard]] KITH_EXPORT result<void> change(const sysv_shm_change& wish) const noexcept;
     /// Removes it: see the file comment for when it is gone. Errors: as change().
     [[nodiscard]] KITH_EXPORT result<void> remove() const noexcept;
