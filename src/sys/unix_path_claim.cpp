@@ -67,6 +67,24 @@ record record_of(const struct stat& socket) noexcept {
     return made;
 }
 
+// Whether what was opened is a lock file of ours: whoever may write in the folder can put something else there, a
+// second name of a file that only this user may write, say, and what is ours alone is emptied and written to.
+result<void> check_lock_file(const owned_fd& lock, const struct stat& opened, object_ref about) noexcept {
+    if (!S_ISREG(opened.st_mode)) return fail(errc::wrong_kind, "open(socket lock)", 0, about);
+    if (opened.st_uid != ::geteuid()) return fail(errc::not_permitted, "open(socket lock)", EPERM, about);
+    if (opened.st_nlink > 1) return fail(errc::wrong_kind, "open(socket lock)", 0, about);
+    if (opened.st_size == 0) return {};
+    char begin[lock_magic.size()];
+    ssize_t size = 0;
+    do size = ::pread(lock.get(), begin, sizeof begin, 0);
+    while (size < 0 && errno == EINTR);
+    if (size < 0) return detail::fail_os("pread(socket lock)", errno, about);
+    const std::string_view found{begin, static_cast<std::size_t>(size)};
+    // A record that was cut short is one, too.
+    if (found != lock_magic.substr(0, found.size())) return fail(errc::wrong_kind, "open(socket lock)", 0, about);
+    return {};
+}
+
 bool same_file(const struct stat& a, const struct stat& b) noexcept {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -81,7 +99,7 @@ result<owned_fd> take_lock(const lock_name& path, object_ref about) noexcept {
         }
         struct stat opened{};
         if (::fstat(lock.get(), &opened) != 0) return detail::fail_os("fstat(socket lock)", errno, about);
-        if (!S_ISREG(opened.st_mode)) return fail(errc::wrong_kind, "open(socket lock)", 0, about);
+        if (auto ours = check_lock_file(lock, opened, about); !ours) return fail(ours.error());
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
             if (errno == EINTR) continue;
             const errc code = errno == EWOULDBLOCK ? errc::exists : detail::code_for(errno);

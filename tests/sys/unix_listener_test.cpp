@@ -369,4 +369,41 @@ TEST(sys_unix, unix_accept_out_of_descriptors_backs_off_and_the_client_stays) {
     EXPECT_EQ(server.wait(), 0);
 }
 
+TEST(sys_unix, unix_U1_a_lock_file_that_is_not_ours_alone_is_neither_used_nor_changed) {
+    const temp_dir dir;
+    const auto name = *unix_name::path(dir.path("s"));
+    const auto lock = dir.path("s.kith-lock");
+    const auto text_of = [](const std::string& path) {
+        std::ifstream file{path};
+        return std::string{std::istreambuf_iterator<char>{file}, {}};
+    };
+    // A second name of somebody's file, even of one that looks like a lock.
+    for (const std::string text : {"kith-socket-lock 1 1 2 3.4\n", "precious\n"}) {
+        std::ofstream{dir.path("precious")} << text;
+        ASSERT_EQ(::link(dir.path("precious").c_str(), lock.c_str()), 0);
+        EXPECT_TRUE(fails_with(listen_unix_stream(name, taking_over), errc::wrong_kind, 0));
+        EXPECT_EQ(text_of(dir.path("precious")), text);
+        EXPECT_FALSE(exists(dir.path("s")));
+        ASSERT_EQ(::unlink(lock.c_str()), 0);
+    }
+    // The file itself, moved there.
+    ASSERT_EQ(::rename(dir.path("precious").c_str(), lock.c_str()), 0);
+    EXPECT_TRUE(fails_with(listen_unix_stream(name, taking_over), errc::wrong_kind, 0));
+    EXPECT_EQ(text_of(lock), "precious\n");
+    // What a killed holder left half written is a lock.
+    std::ofstream{lock} << "kith-soc";
+    EXPECT_TRUE(ok(listen_unix_stream(name, taking_over)));
+}
+
+TEST(sys_unix, unix_U1_a_lock_file_of_another_user_is_not_permitted) {
+    NEEDS_ROOT();
+    const temp_dir dir;
+    const auto lock = dir.path("s.kith-lock");
+    std::ofstream{lock} << "";
+    ASSERT_EQ(::chown(lock.c_str(), 65534, 65534), 0);
+    const auto refused = listen_unix_stream(*unix_name::path(dir.path("s")), taking_over);
+    EXPECT_TRUE(fails_with(refused, errc::not_permitted, EPERM));
+    EXPECT_FALSE(exists(dir.path("s")));
+}
+
 }  // namespace
