@@ -1,6 +1,7 @@
 #include "base/observer.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 #include <atomic>
 #include <cerrno>
 
@@ -9,6 +10,7 @@ namespace {
 // Callback and context are two words: who reads them takes them only if nobody exchanged them meanwhile, so that no
 // callback is ever called with another one's context.
 constinit std::atomic<std::uint32_t> exchanges{0};  // odd during one
+constinit std::atomic<pid_t> exchanger{0};          // the process one of whose threads is at it; else 0
 constinit std::atomic<void*> current_context{nullptr};
 constinit std::atomic<observer> current_callback{nullptr};
 }  // namespace
@@ -27,14 +29,18 @@ std::string_view name_of(event_kind kind) noexcept {
 }
 
 void set_observer(observer callback, void* context) noexcept {
-    auto seen = exchanges.load();
-    while ((seen & 1U) != 0 || !exchanges.compare_exchange_weak(seen, seen + 1)) {
-        ::sched_yield();  // another thread is setting one
-        seen = exchanges.load();
+    const pid_t self = ::getpid();
+    for (pid_t known = 0; !exchanger.compare_exchange_weak(known, self);) {
+        // Another thread of this process is setting one. Or this is a forked child: the thread stayed in the parent,
+        // and what it had begun is begun anew here.
+        if (known == self) ::sched_yield(), known = 0;
     }
+    const auto during = exchanges.load() | 1U;
+    exchanges.store(during);
     current_callback.store(callback);
     current_context.store(context);
-    exchanges.store(seen + 2);
+    exchanges.store(during + 1);
+    exchanger.store(0);
 }
 
 namespace detail {

@@ -1,5 +1,6 @@
 // The observer: typed events, only while one is set, and errno untouched.
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "base/observer.hpp"
+#include "support/child.hpp"
 
 namespace {
 
@@ -60,6 +62,29 @@ TEST(base_observer, one_is_never_called_with_the_context_of_another) {
     kith::set_observer(nullptr);
     EXPECT_EQ(first.wrong, 0);
     EXPECT_EQ(second.wrong, 0);
+}
+
+TEST(base_observer, observer_G13_a_child_forked_while_a_thread_sets_one_sets_its_own) {
+    std::atomic<bool> over{false};
+    std::jthread setter{[&] {
+        while (!over) kith::set_observer([](const kith::event&, void*) noexcept {}, nullptr);
+    }};
+    int failures = 0;
+    for (int n = 0; n < 100 && failures == 0; ++n) {
+        kith_test::child forked{[] {
+            static bool told;
+            told = false;
+            ::alarm(20);  // ends a child that spins
+            kith::set_observer([](const kith::event&, void*) noexcept { told = true; }, nullptr);
+            kith::detail::notify(kith::event_kind::retried, "read");
+            return told ? 0 : 1;
+        }};
+        failures += forked.wait() != 0;
+    }
+    over = true;
+    setter.join();
+    kith::set_observer(nullptr);
+    EXPECT_EQ(failures, 0);
 }
 
 }  // namespace
