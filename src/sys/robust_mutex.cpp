@@ -1,5 +1,8 @@
 #include <kith/sys/robust_mutex.hpp>
 
+#include <optional>
+
+#include "base/backoff.hpp"
 #include "sys/sem_wait.hpp"
 
 namespace kith::inline KITH_ABI::sys {
@@ -45,17 +48,26 @@ result<guarded_state> robust_mutex::lock(const wait_policy& wait) noexcept {
     constexpr auto operation = "pthread_mutex_clocklock";
     if (wait.stop_requested()) return fail(errc::stopped, operation);
     const bool sliced = wait.stop != nullptr && wait.stop->stop_possible() && !wait.until.is_immediate();
+    // pthread_mutex_clocklock goes on when a handler has run and says nothing: looks with pauses in between say it.
+    const bool reporting = wait.signal == on_signal::report && !wait.until.is_immediate();
+    std::optional<detail::backoff> looks;
     int os_error = 0;
     for (bool told = false;;) {
-        if (wait.until.is_never() && !sliced) {
+        if (wait.until.is_never() && !sliced && !reporting) {
             os_error = ::pthread_mutex_lock(&mutex_);
         } else {
             // Also for an immediate deadline: glibc's trylock (2.36) keeps the lock word of a mutex that it finds not
             // recoverable, and later callers would wait for ever.
-            const auto until = wait.until.is_immediate() ? timespec{} : detail::slice_end(wait.until, sliced);
+            const auto until =
+                wait.until.is_immediate() || reporting ? timespec{} : detail::slice_end(wait.until, sliced);
             os_error = ::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until);
         }
         if (os_error != ETIMEDOUT) break;
+        if (reporting) {
+            if (!looks) looks.emplace(wait, operation, object_ref{});
+            if (auto paused = looks->pause(ETIMEDOUT); !paused) return fail(paused.error());
+            continue;
+        }
         if (wait.stop_requested()) return fail(errc::stopped, operation);
         if (detail::expired(wait.until)) return fail(detail::expiry_code(wait.until), operation, ETIMEDOUT);
         if (!std::exchange(told, true)) detail::notify(event_kind::polling, operation);

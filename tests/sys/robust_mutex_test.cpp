@@ -210,4 +210,28 @@ TEST(sys_robust_mutex, robust_mutex_it_needs_room_and_alignment) {
     static_assert(!std::is_move_constructible_v<robust_mutex>);
 }
 
+TEST(sys_robust_mutex, robust_mutex_G2_a_reported_signal_ends_the_wait_and_another_does_not) {
+    test_lock lock;
+    ASSERT_TRUE(ok(lock.mutex.lock()));
+    child waiter{[&] {
+        const signal_storm storm;
+        const auto reported = lock.mutex.lock({deadline::never(), kith::on_signal::report});
+        CHILD_CHECK(fails_with(reported, errc::stopped, EINTR));
+        CHILD_CHECK(fails_with(lock.mutex.lock(deadline::in(30ms)), errc::timed_out));
+        return 0;
+    }};
+    EXPECT_EQ(waiter.wait(), 0);
+    ASSERT_TRUE(ok(lock.mutex.unlock()));
+    // Nobody interrupts: the lock is had as soon as it is free, and the deadline holds.
+    const kith::wait_policy reporting{deadline::in(10s), kith::on_signal::report};
+    EXPECT_EQ(*lock.mutex.lock(reporting), guarded_state::consistent);
+    child late{[&] {
+        const kith::wait_policy soon{deadline::in(20ms), kith::on_signal::report};
+        CHILD_CHECK(fails_with(lock.mutex.lock(soon), errc::timed_out));
+        return 0;
+    }};
+    EXPECT_EQ(late.wait(), 0);
+    EXPECT_TRUE(ok(lock.mutex.unlock()));
+}
+
 }  // namespace
