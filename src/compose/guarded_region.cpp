@@ -2,6 +2,9 @@
 
 #include <optional>
 
+#include "base/observer.hpp"
+#include "compose/posix_guard.hpp"
+
 namespace kith::inline KITH_ABI::compose {
 namespace {
 
@@ -55,28 +58,57 @@ result<sysv_region> open_sysv_region(sys::sysv_key key, const region_options& op
     return sysv_region{std::move(*memory), *guard};
 }
 
+namespace {
+
+// Inside, with the lock held; empty where the semaphores have lost their names, and all begins anew.
+result<std::optional<posix_region>> enter_posix_region(std::string_view name, const region_options& options,
+                                                       const wait_policy& wait) noexcept {
+    detail::made_semaphores made;
+    auto guard = detail::open_posix_guard(name, {.create = options.create, .mode = options.mode}, made);
+    if (!guard) return fail(guard.error());
+    const auto entry = guard->enter(entry_purpose::changing, wait);
+    if (!entry) {
+        detail::take_back_unused(guard->native_lock(), name, made);
+        return fail(entry.error());
+    }
+    const auto current = detail::is_current(*guard, name);
+    if (current && !*current) {
+        if (auto left = guard->leave(*entry, entry->found); !left) return fail(left.error());
+        return std::optional<posix_region>{};
+    }
+    const auto object =
+        current
+            ? sys::posix_shm::open(name, {.create = options.create, .size = options.size, .mode = options.mode}, wait)
+            : result<sys::posix_shm>{fail(current.error())};
+    const bool fresh = object && object->created();
+    auto memory = object ? object->map() : result<sys::mapping>{fail(object.error())};
+    const auto undo = [&] {
+        if (fresh) static_cast<void>(sys::unlink_posix_shm(name));
+        detail::take_back(name, made);
+    };
+    if (!memory) undo();
+    // Made anew, it is `never_written` whatever the guard remembers of its predecessor.
+    const auto left = guard->leave(*entry, fresh ? contents::never_written : entry->found);
+    if (!memory) return fail(memory.error());
+    if (!left) {
+        undo();
+        return fail(left.error());
+    }
+    return std::optional<posix_region>{std::in_place, std::move(*memory), std::move(*guard)};
+}
+
+}  // namespace
+
 result<posix_region> open_posix_region(std::string_view name, const region_options& options,
                                        const wait_policy& wait) noexcept {
-    auto guard = posix_region_guard::open(name, {.create = options.create, .mode = options.mode});
-    if (!guard) return fail(guard.error());
-    const auto object = open_inside(
-        *guard, wait,
-        [&] {
-            return sys::posix_shm::open(name, {.create = options.create, .size = options.size, .mode = options.mode},
-                                        wait);
-        },
-        [&](const sys::posix_shm&) { static_cast<void>(sys::unlink_posix_shm(name)); });
-    if (!object) {
-        if (options.create == sys::creation::must_be_new) static_cast<void>(unlink_posix_region_guard(name));
-        return fail(object.error());
+    constexpr int most_turns = 100;  // each lost one means that another process made the semaphores and took them back
+    for (int turn = 0; turn < most_turns; ++turn) {
+        auto entered = enter_posix_region(name, options, wait);
+        if (!entered) return fail(entered.error());
+        if (*entered) return std::move(**entered);
+        detail::notify(event_kind::retried, "sem_open", object_ref::name(name));
     }
-    auto memory = object->map();
-    if (!memory) {
-        if (object->created()) static_cast<void>(sys::unlink_posix_shm(name));
-        if (options.create == sys::creation::must_be_new) static_cast<void>(unlink_posix_region_guard(name));
-        return fail(memory.error());
-    }
-    return posix_region{std::move(*memory), std::move(*guard)};
+    return fail(errc::removed, "sem_open", 0, object_ref::name(name));
 }
 
 result<void> remove_sysv_region(sys::sysv_key key) noexcept {

@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "base/c_string.hpp"
+#include "base/observer.hpp"
+#include "compose/posix_guard.hpp"
 
 namespace kith::inline KITH_ABI::compose {
 namespace {
@@ -98,20 +100,33 @@ private:
 
 }  // namespace
 
+namespace {
+
+// Opens or makes one of the two, and tells which it was: sem_open(3) does not.
+result<sys::posix_sem> open_one(std::string_view name, sys::posix_sem_options options, bool& made) noexcept {
+    constexpr int most_races = 100;
+    const auto policy = options.create;
+    for (int race = 0; race < most_races; ++race) {
+        if (policy != sys::creation::must_exist) {
+            options.create = sys::creation::must_be_new;
+            auto fresh = sys::posix_sem::open(name, options);
+            made = fresh.has_value();
+            if (fresh || policy == sys::creation::must_be_new || fresh.error().code() != errc::exists) return fresh;
+        }
+        options.create = sys::creation::must_exist;
+        auto found = sys::posix_sem::open(name, options);
+        if (found || policy == sys::creation::must_exist || found.error().code() != errc::not_found) return found;
+        detail::notify(event_kind::retried, "sem_open", object_ref::name(name), ENOENT);
+    }
+    return fail(errc::removed, "sem_open", 0, object_ref::name(name));
+}
+
+}  // namespace
+
 result<posix_region_guard> posix_region_guard::open(std::string_view name,
                                                     const region_guard_options& options) noexcept {
-    const auto second = changes_name::of(name, "sem_open");
-    if (!second) return fail(second.error());
-    // Each is made with its value in one step, and whoever makes it gives it the same one: no order, no race.
-    auto lock = sys::posix_sem::open(name, {.create = options.create, .value = 1, .mode = options.mode});
-    if (!lock) return fail(lock.error());
-    auto changes = sys::posix_sem::open(second->text(),
-                                        {.create = options.create, .value = never_written_count, .mode = options.mode});
-    if (!changes) {
-        if (options.create == sys::creation::must_be_new) static_cast<void>(sys::unlink_posix_sem(name));
-        return fail(changes.error());
-    }
-    return posix_region_guard{std::move(*lock), std::move(*changes)};
+    detail::made_semaphores made;
+    return detail::open_posix_guard(name, options, made);
 }
 
 result<guard_entry> posix_region_guard::enter(entry_purpose purpose, const wait_policy& wait) noexcept {
@@ -164,3 +179,53 @@ result<void> unlink_posix_region_guard(std::string_view name) noexcept {
 }
 
 }  // namespace kith::inline KITH_ABI::compose
+
+namespace kith::inline KITH_ABI::detail {
+
+using compose::changes_name;
+using compose::posix_region_guard;
+
+result<posix_region_guard> open_posix_guard(std::string_view name, const compose::region_guard_options& options,
+                                            made_semaphores& made) noexcept {
+    made = {};
+    const auto second = changes_name::of(name, "sem_open");
+    if (!second) return fail(second.error());
+    // Each is made with its value in one step, and whoever makes it gives it the same one: no order, no race.
+    auto lock = compose::open_one(name, {.create = options.create, .value = 1, .mode = options.mode}, made.lock);
+    if (!lock) return fail(lock.error());
+    auto changes = compose::open_one(
+        second->text(), {.create = options.create, .value = compose::never_written_count, .mode = options.mode},
+        made.changes);
+    if (changes) return posix_region_guard{std::move(*lock), std::move(*changes)};
+    take_back_unused(*lock, name, made);
+    made = {};
+    return fail(changes.error());
+}
+
+result<bool> is_current(const posix_region_guard& guard, std::string_view name) noexcept {
+    const auto second = changes_name::of(name, "sem_open");
+    if (!second) return fail(second.error());
+    // Within a process the C library gives one address to all openings of one semaphore, and another to another.
+    const auto means = [](std::string_view one, const sys::posix_sem& ours) -> result<bool> {
+        const auto found = sys::posix_sem::open(one);
+        if (!found && found.error().code() != errc::not_found) return fail(found.error());
+        return found && found->native() == ours.native();
+    };
+    const auto lock = means(name, guard.native_lock());
+    if (!lock || !*lock) return lock;
+    return means(second->text(), guard.native_changes());
+}
+
+void take_back(std::string_view name, const made_semaphores& made) noexcept {
+    const auto second = changes_name::of(name, "sem_unlink");
+    if (made.changes && second) static_cast<void>(sys::unlink_posix_sem(second->text()));
+    if (made.lock) static_cast<void>(sys::unlink_posix_sem(name));
+}
+
+void take_back_unused(const sys::posix_sem& lock, std::string_view name, const made_semaphores& made) noexcept {
+    if ((!made.lock && !made.changes) || !lock.wait(deadline::immediate())) return;
+    take_back(name, made);
+    static_cast<void>(lock.post());
+}
+
+}  // namespace kith::inline KITH_ABI::detail

@@ -23,8 +23,7 @@ result<std::uint64_t> random_number() noexcept {
 
 result<void> watch(borrowed_fd epoll, borrowed_fd fd, std::uint32_t events) noexcept {
     epoll_event what{.events = events, .data = {.fd = fd.get()}};
-    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd.get(), &what) != 0)
-        return detail::fail_errno("epoll_ctl", fd.get());
+    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd.get(), &what) != 0) return detail::fail_errno("epoll_ctl", fd.get());
     return {};
 }
 

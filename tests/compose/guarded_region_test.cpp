@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <stop_token>
 #include <string>
 
 #include "support/child.hpp"
@@ -378,6 +379,51 @@ TEST(compose_posix_region, posix_region_release_for_dead_needs_a_lock_that_is_ta
     EXPECT_TRUE(fails_with(region->guard().release_for_dead(), errc::invalid));
     EXPECT_TRUE(fails_with(posix_region_guard::open(std::string(244, 'x')), errc::too_long));
     EXPECT_TRUE(fails_with(unlink_posix_region_guard(std::string(244, 'x')), errc::too_long));
+}
+
+TEST(compose_posix_region, posix_shm_a_region_whose_memory_cannot_be_made_leaves_no_semaphores) {
+    const posix_kind kind;
+    for (const auto create : {creation::create_or_open, creation::must_be_new}) {
+        const auto failed = kind.open({.create = create, .size = std::size_t{1} << 62});
+        EXPECT_FALSE(failed);
+        EXPECT_TRUE(fails_with(kind.guard(), errc::not_found));
+        EXPECT_TRUE(fails_with(kith::sys::posix_shm::open(kind.name), errc::not_found));
+    }
+    std::stop_source source;
+    source.request_stop();
+    const auto token = source.get_token();
+    EXPECT_TRUE(fails_with(kind.open(fresh, {deadline::never(), token}), errc::stopped));
+    EXPECT_TRUE(fails_with(kind.guard(), errc::not_found));
+    // Those that were there stay.
+    const auto kept = posix_region_guard::open(kind.name, {.create = creation::must_be_new});
+    ASSERT_TRUE(ok(kept));
+    EXPECT_FALSE(kind.open({.create = creation::create_or_open, .size = std::size_t{1} << 62}));
+    EXPECT_TRUE(ok(kind.guard()));
+}
+
+TEST(compose_posix_region, posix_shm_who_waited_at_semaphores_that_were_taken_back_begins_anew) {
+    const posix_kind kind;
+    auto guard = posix_region_guard::open(kind.name, {.create = creation::must_be_new});
+    ASSERT_TRUE(ok(guard));
+    const auto inside = guard->enter(entry_purpose::changing);
+    ASSERT_TRUE(ok(inside));
+    child waiter{[&] {
+        auto region = kind.open({.create = creation::create_or_open, .size = 4096});
+        CHILD_CHECK(region);
+        // Its lock is the one that everybody finds, not the one it waited at.
+        auto found = kind.guard();
+        CHILD_CHECK(found);
+        const auto held = found->enter(entry_purpose::changing);
+        CHILD_CHECK(held);
+        CHILD_CHECK(!region->change(deadline::immediate()));
+        CHILD_CHECK(found->leave(*held, contents::valid));
+        return 0;
+    }};
+    wait_until_in_syscall(waiter.pid(), SYS_futex);
+    // As one does whose memory cannot be made.
+    ASSERT_TRUE(ok(unlink_posix_region_guard(kind.name)));
+    ASSERT_TRUE(ok(guard->leave(*inside, inside->found)));
+    EXPECT_EQ(waiter.wait(), 0);
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ const listed<sealed_memfd> sealed{"sealed_memfd",
                                    {SYS_mmap, EPERM, {}, "before Linux 6.7: mapped privately"}}};
 
 // Make a region, change it and look at it. What a failed creation leaves behind is found, as only a region that was
-// made is removed. (The POSIX one has no regular system calls to step through: sem_open draws a random name.)
+// made is removed.
 class sysv_region : public scenario {
 public:
     ~sysv_region() override {
@@ -127,13 +127,47 @@ public:
 private:
     bool made_ = false;
 };
-const listed<sysv_region> region{"sysv_region",
-                                 {{SYS_semget, ENOSPC, errc::limit_reached, "too many sets or semaphores"},
-                                  {SYS_semctl, EINVAL, errc::removed, "the set is gone"},
-                                  {SYS_semtimedop, EINVAL, errc::removed, "the set is gone"},
-                                  {SYS_semtimedop, EFBIG, errc::invalid, "the set has fewer semaphores"},
-                                  {SYS_semtimedop, EAGAIN, errc::io, "the count of changes ran out"},
-                                  {SYS_semtimedop, any_error, {}, "the end of a look has nobody to tell"},
-                                  {SYS_shmdt, EINVAL, {}, "an attachment that goes has nobody to tell"}}};
+const listed<sysv_region> region_of_key{"sysv_region",
+                                        {{SYS_semget, ENOSPC, errc::limit_reached, "too many sets or semaphores"},
+                                         {SYS_semctl, EINVAL, errc::removed, "the set is gone"},
+                                         {SYS_semtimedop, EINVAL, errc::removed, "the set is gone"},
+                                         {SYS_semtimedop, EFBIG, errc::invalid, "the set has fewer semaphores"},
+                                         {SYS_semtimedop, EAGAIN, errc::io, "the count of changes ran out"},
+                                         {SYS_semtimedop, any_error, {}, "the end of a look has nobody to tell"},
+                                         {SYS_shmdt, EINVAL, {}, "an attachment that goes has nobody to tell"}}};
+
+class posix_region : public scenario {
+public:
+    ~posix_region() override {
+        if (made_) static_cast<void>(kith::compose::unlink_posix_region("faults"));
+    }
+    kith::result<void> act() override {
+        auto region = kith::compose::open_posix_region("faults", {.create = creation::create_or_open, .size = 4096});
+        if (!region) return kith::fail(region.error());
+        made_ = true;
+        auto change = region->change();
+        if (!change) return kith::fail(change.error());
+        FAULT_TRY(change->commit());
+        FAULT_TRY(region->read());
+        return {};
+    }
+
+private:
+    bool made_ = false;
+};
+const listed<posix_region> region_of_names{
+    "posix_region",
+    {{SYS_newfstatat, any_error, errc::not_found, "sem_open looks for a free name", ENOENT},
+     {SYS_newfstatat, any_error, {}, "sem_open looks for a free name"},
+     {SYS_newfstatat, any_error, {}, "sem_open leaves what it made", same_error, true},
+     {SYS_openat, EEXIST, {}, "sem_open tries another name"},
+     {SYS_openat, ENOENT, {}, "the semaphores have lost their names: made in the next round"},
+     {SYS_openat, ENXIO, errc::wrong_kind, "a socket has the memory's name"},
+     {SYS_openat, ENXIO, {}, "as if a semaphore had lost its name: made in the next round"},
+     {SYS_unlink, any_error, {}, "sem_open cannot remove its temporary name"},
+     {SYS_openat, ENODEV, errc::wrong_kind, "not a semaphore's file"},
+     {SYS_write, EINVAL, errc::wrong_size, "not a semaphore's file"},
+     {SYS_mmap, EINVAL, errc::wrong_size, "not a semaphore's file"},
+     {SYS_link, EEXIST, {}, "somebody else made it: it is opened, or made in the next round"}}};
 
 }  // namespace
