@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/c_string.hpp"
+#include "base/clock.hpp"
 #include "sys/inet_address.hpp"
 
 namespace kith::inline KITH_ABI::sys {
@@ -107,10 +108,17 @@ std::unexpected<error> resolver_failure(int code, int os_error, object_ref about
     }
 }
 
+// Whether the time for asking is up.
+result<void> still_wanted(const wait_policy& wait, object_ref about) noexcept {
+    if (wait.stop_requested()) return fail(errc::stopped, "getaddrinfo", 0, about);
+    if (detail::expired(wait.until)) return fail(detail::expiry_code(wait.until), "getaddrinfo", 0, about);
+    return {};
+}
+
 }  // namespace
 
-result<endpoint_list> resolve(std::string_view host, std::string_view service,
-                              const resolve_options& options) noexcept {
+result<endpoint_list> resolve(std::string_view host, std::string_view service, const resolve_options& options,
+                              const wait_policy& wait) noexcept {
     const auto about = object_ref::name(host.empty() ? service : host);
     const auto host_text = detail::c_string<NI_MAXHOST - 1>::from(host, "getaddrinfo");
     if (!host_text) return fail(host_text.error());
@@ -126,15 +134,27 @@ result<endpoint_list> resolve(std::string_view host, std::string_view service,
     addrinfo hints{};
     hints.ai_family = options.ipv4 && options.ipv6 ? AF_UNSPEC : options.ipv6 ? AF_INET6 : AF_INET;
     hints.ai_socktype = SOCK_STREAM;  // each address once; ports of TCP and UDP services are the same
-    hints.ai_flags = options.numeric_only ? AI_NUMERICHOST : 0;
+    // Numbers first: they are not asked about, so they do not wait.
+    hints.ai_flags = AI_NUMERICHOST | (all_digits ? AI_NUMERICSERV : 0);
+    const char* const node = host.empty() ? nullptr : host_text->get();
     addrinfo* found = nullptr;
-    const int code = ::getaddrinfo(host.empty() ? nullptr : host_text->get(), service_text->get(), &hints, &found);
+    int code = EAI_NONAME;
+    if (all_digits || options.numeric_only) code = ::getaddrinfo(node, service_text->get(), &hints, &found);
+    const bool asks = code == EAI_NONAME && !options.numeric_only;
+    if (asks) {
+        if (auto wanted = still_wanted(wait, about); !wanted) return fail(wanted.error());
+        hints.ai_flags &= ~AI_NUMERICHOST;
+        code = ::getaddrinfo(node, service_text->get(), &hints, &found);
+    }
     if (code != 0) return resolver_failure(code, errno, about);
 
     endpoint_list list;
     for (const addrinfo* one = found; one != nullptr; one = one->ai_next)
         if (const auto where = endpoint::from_sockaddr(one->ai_addr, one->ai_addrlen)) list.push(*where);
     ::freeaddrinfo(found);
+    if (asks) {
+        if (auto wanted = still_wanted(wait, about); !wanted) return fail(wanted.error());
+    }
     return list;
 }
 

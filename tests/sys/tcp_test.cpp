@@ -15,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <fstream>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -546,6 +547,29 @@ TEST(sys_tcp, tcp_close_ends_the_wait_of_another_thread) {
     while (tid == 0) std::this_thread::yield();
     wait_until_thread_in_syscall(tid, SYS_ppoll);
     pair.client.close();
+}
+
+TEST(sys_tcp, tcp_T1_a_name_is_not_asked_about_by_who_must_not_wait) {
+    EXPECT_TRUE(fails_with(resolve("localhost", "80", {}, deadline::immediate()), errc::would_block, 0));
+    EXPECT_TRUE(fails_with(resolve("localhost", "80", {}, deadline::in(-1s)), errc::timed_out, 0));
+    std::stop_source source;
+    source.request_stop();
+    const auto token = source.get_token();
+    EXPECT_TRUE(fails_with(resolve("localhost", "80", {}, {deadline::never(), token}), errc::stopped, 0));
+    // Numbers are no question.
+    EXPECT_EQ(must(resolve("127.0.0.1", "80", {}, deadline::immediate())).view()[0], endpoint::loopback(80));
+    EXPECT_EQ(must(resolve("::1", "80", {}, deadline::immediate())).view()[0], endpoint::loopback(80, ip_version::v6));
+    EXPECT_TRUE(ok(resolve("", "80", {}, deadline::immediate())));
+}
+
+TEST(sys_tcp, tcp_T1_an_immediate_resolve_of_a_name_opens_no_socket_and_no_file) {
+    child asking{[] {
+        rlimit none{.rlim_cur = 0, .rlim_max = 0};
+        CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+        CHILD_CHECK(fails_with(resolve("no-such-host.invalid", "80", {}, deadline::immediate()), errc::would_block));
+        return 0;
+    }};
+    EXPECT_EQ(asking.wait(), 0);
 }
 
 }  // namespace

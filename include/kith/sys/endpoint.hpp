@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <kith/result.hpp>
+#include <kith/time.hpp>
 
 namespace kith::inline KITH_ABI::sys {
 
@@ -105,15 +106,22 @@ private:
 struct resolve_options {
     bool ipv4 = true;
     bool ipv6 = true;
-    bool numeric_only = false;  ///< refuse names: nothing is asked, nothing blocks
+    bool numeric_only = false;  ///< refuse names: nothing is asked, nothing blocks, `not_found`
 };
 
 /// All endpoints of `host`, a name or a numeric address, with `service`, a port or a name of services(5).
-/// An empty host is the loopback address. Blocks while the C library reads files and asks name servers
-/// (seconds, by resolv.conf(5)), without a deadline, and allocates: resolve once, ahead of time, or give numbers.
-/// Thread-safe. Errors: `not_found` (no such host), `invalid` (no such service), `io` (no answer; the
-/// operation says which EAI code), `out_of_memory`, `too_long`.
+/// An empty host is the loopback address. A numeric address with a port in digits never waits.
+///
+/// Anything else is asked of the C library, which reads files and asks name servers, and allocates; nothing can
+/// interrupt that safely in a program with threads, so this is the one call that waits longer than `wait` allows: until
+/// resolv.conf(5)'s own time-outs have passed (by default some 10 seconds for each server and search domain). `wait` is
+/// looked at before and after: with deadline::immediate() a name is `would_block` and nobody is asked; a deadline that
+/// has passed by then is `timed_out`, a stop request `stopped`. Who must not wait gives numbers, resolves ahead of
+/// time, or calls this in a process that may be killed. Thread-safe. Errors: `not_found` (no such host), `invalid` (no
+/// such service), `io` (no answer; the operation says which EAI code), `would_block`, `timed_out`, `stopped`,
+/// `out_of_memory`, `too_long`. getaddrinfo(3).
 [[nodiscard]] KITH_EXPORT result<endpoint_list> resolve(std::string_view host, std::string_view service,
-                                                        const resolve_options& options = {}) noexcept;
+                                                        const resolve_options& options = {},
+                                                        const wait_policy& wait = {}) noexcept;
 
 }  // namespace kith::inline KITH_ABI::sys
