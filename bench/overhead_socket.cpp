@@ -415,8 +415,8 @@ const pair tcp_connect_and_accept =
             const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
             if (::connect(client, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
                 const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                pollfd connected{client, POLLOUT, 0};
-                must_be(::poll(&connected, 1, -1) == 1);
+                pollfd either[2] = {{client, POLLOUT, 0}, {bell, POLLIN, 0}};
+                must_be(::poll(either, 2, -1) == 1);
                 int outcome = 0;
                 size = sizeof outcome;
                 must_be(::getsockopt(client, SOL_SOCKET, SO_ERROR, &outcome, &size) == 0 && outcome == 0);
