@@ -58,7 +58,8 @@ int in_namespaces(int flags, const std::function<int()>& body) {
                    std::ofstream{"/proc/self/gid_map"} << "0 " << gid << " 1";
                }
                if (::unshare(flags) != 0) return 77;
-               // What is mounted in there must not be seen outside. Not to be had where / is no mount point: in a chroot.
+               // What is mounted in there must not be seen outside. In a chroot, where / is no mount point, that cannot
+               // be had.
                if ((flags & CLONE_NEWNS) != 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
                    return 77;
                return body();
