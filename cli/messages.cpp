@@ -89,6 +89,8 @@ std::vector<std::string> steps_to_find(const attempt& what, const failure& why) 
     if (is_file(what)) return {fmt::format("ls -ld {}   shows whether it is there", kith_cli::quoted(what.object))};
     if (what.object.starts_with("pid:")) return {"ps -e   lists the processes that run here"};
     if (!why.reason.empty()) return {"make it first, or check how its name is spelt"};
+    if (what.object.starts_with("unix:") || what.object.starts_with("tcp:") || what.object.starts_with("udp:"))
+        return {fmt::format("kith listen {}   is one that can be reached there", kith_cli::quoted(what.object))};
     return {"kith create makes it, where it is an object that has to be made",
             "objects of another container (IPC, mount or network namespace) are not visible here"};
 }

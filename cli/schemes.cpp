@@ -84,6 +84,7 @@ std::string verbs_for(scheme mechanism) {
 
 std::string names_of(const std::vector<scheme>& schemes) {
     std::vector<std::string> names;
+    names.reserve(schemes.size());
     for (const auto one : schemes) names.push_back(std::string{name_of(one)} + ':');
     return list_of(names);
 }

@@ -1,15 +1,71 @@
 #include "backends/inet_text.hpp"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cerrno>
+#include <csignal>
+#include <kith/sys/pipe.hpp>
 
 namespace kith_cli {
 
 using kith::errc;
 using kith::sys::endpoint;
 
-outcome<kith::sys::endpoint_list> endpoints_of(const kith::address& where) {
-    auto found = kith::sys::resolve(where.name(), std::to_string(where.port()));
+namespace {
+
+using resolved = kith::result<kith::sys::endpoint_list>;
+
+/// What the child tells.
+struct answer {
+    kith::sys::endpoint_list found;
+    kith::error why{errc::io, "getaddrinfo"};
+    bool is_found = false;
+};
+static_assert(std::is_trivially_copyable_v<answer>);
+
+/// Nothing can interrupt the C library while it asks name servers, so a child asks, and is killed when the time is up.
+/// Nothing is exec'ed: what the answer points to lies at the same place here.
+resolved resolve_in_child(const kith::address& where, const std::string& port, const kith::wait_policy& wait) {
+    auto pipe = kith::sys::open_pipe();
+    if (!pipe) return kith::fail(pipe.error());
+    const pid_t child = ::fork();
+    if (child < 0) return kith::fail(errc::limit_reached, "fork", errno);
+    answer told;
+    if (child == 0) {
+        const auto found = kith::sys::resolve(where.name(), port);
+        told.is_found = found.has_value();
+        if (found)
+            told.found = *found;
+        else
+            told.why = found.error();
+        ::_exit(::write(pipe->writer.native().get(), &told, sizeof told) == sizeof told ? 0 : 1);
+    }
+    pipe->writer.close();
+    std::array<std::byte, sizeof told> bytes{};
+    std::size_t got = 0;
+    const auto whole = pipe->reader.read_full(bytes, got, wait);
+    ::kill(child, SIGKILL);
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (!whole) return kith::fail(whole.error().code(), "getaddrinfo", whole.error().os_error());
+    told = std::bit_cast<answer>(bytes);
+    if (!told.is_found) return kith::fail(told.why);
+    return told.found;
+}
+
+resolved resolve_in_time(const kith::address& where, const kith::wait_policy& wait) {
+    const auto port = std::to_string(where.port());
+    auto number = kith::sys::resolve(where.name(), port, {.numeric_only = true});
+    if (number) return number;
+    if (wait.until.is_never() || wait.until.is_immediate()) return kith::sys::resolve(where.name(), port, {}, wait);
+    return resolve_in_child(where, port, wait);
+}
+
+}  // namespace
+
+outcome<kith::sys::endpoint_list> endpoints_of(const kith::address& where, const kith::wait_policy& wait) {
+    auto found = resolve_in_time(where, wait);
     if (found) return *found;
     failure why{found.error()};
     if (found.error().code() == errc::not_found)

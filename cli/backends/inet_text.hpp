@@ -6,8 +6,9 @@
 
 namespace kith_cli {
 
-/// Everything that the address's host stands for. Asks name servers only if it is no number.
-[[nodiscard]] outcome<kith::sys::endpoint_list> endpoints_of(const kith::address& where);
+/// Everything that the address's host stands for. Asks name servers only if it is no number, and only until the time is
+/// up.
+[[nodiscard]] outcome<kith::sys::endpoint_list> endpoints_of(const kith::address& where, const kith::wait_policy& wait);
 /// The same address at the port and host of `real`.
 [[nodiscard]] kith::address address_of(kith::scheme mechanism, const kith::sys::endpoint& real,
                                        const kith::address& otherwise);

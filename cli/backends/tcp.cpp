@@ -14,7 +14,7 @@ using kith::sys::tcp_stream;
 
 outcome<tcp_stream> connected_to(const kith::address& where, const kith::wait_policy& wait) {
     if (where.port() == 0) return refuse_use(kith::errc::invalid, "connect", "nobody can be reached at port 0");
-    const auto candidates = endpoints_of(where);
+    const auto candidates = endpoints_of(where, wait);
     if (!candidates) return pass_on(candidates);
     auto stream = connect_tcp(candidates->view(), wait);
     if (!stream) return inet_connect_failure(where, stream.error());
@@ -24,7 +24,7 @@ outcome<tcp_stream> connected_to(const kith::address& where, const kith::wait_po
 // The first of the host's addresses that is one of this machine.
 outcome<tcp_listener> listener_at(const kith::address& where, const listen_options& options) {
     if (options.mode) return option_refused(tcp_backend(), "--mode", "a port has no permissions");
-    const auto candidates = endpoints_of(where);
+    const auto candidates = endpoints_of(where, {});
     if (!candidates) return pass_on(candidates);
     kith::result<tcp_listener> listener = kith::fail(kith::errc::invalid, "bind");
     for (const endpoint& one : candidates->view())

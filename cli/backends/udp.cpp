@@ -68,9 +68,9 @@ public:
     udp_objects() : backend{kith::scheme::udp} {}
 
     outcome<std::unique_ptr<sender>> open_sender(const kith::address& where, const open_options&,
-                                                 const kith::wait_policy&) override {
+                                                 const kith::wait_policy& wait) override {
         if (where.port() == 0) return refuse_use(kith::errc::invalid, "connect", "nobody can be reached at port 0");
-        const auto candidates = endpoints_of(where);
+        const auto candidates = endpoints_of(where, wait);
         if (!candidates) return pass_on(candidates);
         kith::result<udp_socket> socket = kith::fail(kith::errc::invalid, "connect");
         // Nothing is sent yet: the first address with a way to it is taken.
@@ -79,11 +79,11 @@ public:
         return inet_connect_failure(where, socket.error());
     }
     outcome<std::unique_ptr<receiver>> open_receiver(const kith::address& where, const open_options&,
-                                                     const kith::wait_policy&) override {
+                                                     const kith::wait_policy& wait) override {
         if (where.port() == 0)
             return refuse_use(kith::errc::invalid, "bind",
                               "port 0 is one that the kernel chooses: nobody would know it");
-        const auto candidates = endpoints_of(where);
+        const auto candidates = endpoints_of(where, wait);
         if (!candidates) return pass_on(candidates);
         kith::result<udp_socket> socket = kith::fail(kith::errc::invalid, "bind");
         for (const auto& one : candidates->view())

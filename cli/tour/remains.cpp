@@ -17,14 +17,15 @@
 namespace kith_cli::tour {
 namespace {
 
-/// The pid in "kith-tour-PID-RANDOM".
+/// The pid in "kith-tour-PID-RANDOM", or in "kith-tour-PID-RANDOM.new" of a run that was killed while it began.
 std::optional<pid_t> pid_in(std::string_view name) {
     if (!name.starts_with(run_prefix)) return std::nullopt;
     name.remove_prefix(run_prefix.size());
     pid_t pid = 0;
     const auto [end, status] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (status != std::errc{} || pid <= 0 || end == name.data() + name.size() || *end != '-') return std::nullopt;
-    const std::string_view random{end + 1, name.data() + name.size()};
+    std::string_view random{end + 1, name.data() + name.size()};
+    if (random.ends_with(".new")) random.remove_suffix(4);
     if (random.empty() || random.find_first_not_of("0123456789abcdef") != random.npos) return std::nullopt;
     return pid;
 }

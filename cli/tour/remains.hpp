@@ -1,7 +1,7 @@
 // remains - what a tour leaves that is killed by SIGKILL, and how a later one knows it again.
 //
 // A run holds a lock (flock(2)) on its private directory from before it has its name, so a directory of that name
-// which can be locked is that of a dead run, whatever has become of its pid. Everything else that the run made is named
+// which can be locked, and whose pid nobody has, is that of a dead run. Everything else that the run made is named
 // after the directory: POSIX objects begin with its name, whose random part is known to nobody else, and the keys of
 // System V objects are made from it.
 #pragma once

@@ -50,9 +50,9 @@ int run_read(session& s, const std::string& text) {
     if (!where) return exit_misused;
     if (!s.can_write()) return exit_failed;
     auto counter = counter_at(*where);
-    if (!counter) return s.fail("read", text, counter.error());
+    if (!counter) return s.fail("read", where->text(), counter.error());
     const auto number = counter->take(s.wait());
-    if (!number) return s.fail("read", text, number.error());
+    if (!number) return s.fail("read", where->text(), number.error());
     if (s.json) return s.print(facts{}.add("value", *number));
     return s.write(fmt::format("{}\n", *number)) ? exit_done : exit_failed;
 }
@@ -61,12 +61,12 @@ int run_add(session& s, const std::string& text, std::uint64_t number) {
     const auto where = address_of(s, text);
     if (!where) return exit_misused;
     auto counter = counter_at(*where);
-    if (!counter) return s.fail("add to", text, counter.error());
+    if (!counter) return s.fail("add to", where->text(), counter.error());
     if (const auto added = counter->add(number, s.wait()); !added) {
         failure why{added.error()};
         if (number > kith::sys::event_fd::largest)
             why.reason = fmt::format("an eventfd holds at most {}", kith::sys::event_fd::largest);
-        return s.fail(fmt::format("add {} to", number), text, why);
+        return s.fail(fmt::format("add {} to", number), where->text(), why);
     }
     return s.json ? s.print(facts{}.add("added", number)) : exit_done;
 }

@@ -105,7 +105,7 @@ result<posix_region> open_posix_region(std::string_view name, const region_optio
     for (int turn = 0; turn < most_turns; ++turn) {
         auto entered = enter_posix_region(name, options, wait);
         if (!entered) return fail(entered.error());
-        if (*entered) return std::move(**entered);
+        if (auto& region = *entered; region) return std::move(*region);
         detail::notify(event_kind::retried, "sem_open", object_ref::name(name));
     }
     return fail(errc::removed, "sem_open", 0, object_ref::name(name));

@@ -1,10 +1,15 @@
 // The command on TCP: listen, connect, send, recv, serve and call, and bad input. The kernel chooses the ports.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
+#include <fstream>
 #include <kith/sys/tcp.hpp>
+#include <kith/sys/udp.hpp>
 #include <nlohmann/json.hpp>
 
 #include "support/background.hpp"
+#include "support/net.hpp"
 #include "support/paths.hpp"
 
 namespace {
@@ -31,6 +36,25 @@ std::string address_told_by(const background& server) {
 std::string free_port() {
     auto listener = kith::sys::listen_tcp();
     return std::to_string(listener->local()->port());
+}
+
+TEST(cli_tcp, tcp_G3_a_name_is_asked_for_only_until_the_time_is_up) {
+    const temp_dir dir;
+    std::ofstream{dir.path("resolv.conf")} << "nameserver 127.0.0.1\n";
+    const int status = in_namespaces(CLONE_NEWNET | CLONE_NEWNS, [&] {
+        if (!bring_loopback_up()) return 77;
+        if (::mount(dir.path("resolv.conf").c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0) return 77;
+        // A name server that never answers.
+        const auto silent = kith::sys::bind_udp(kith::sys::endpoint::loopback(53));
+        CHILD_CHECK(silent);
+        const auto late = run({kith_command(), "send", "--timeout", "50ms", "tcp:host.example:9", "text"});
+        CHILD_CHECK(late.status == 124);
+        const auto now = run({kith_command(), "send", "--no-wait", "udp:host.example:9", "text"});
+        CHILD_CHECK(now.status == 3);
+        return 0;
+    });
+    if (status == 77) GTEST_SKIP() << "no namespaces here, or no resolv.conf";
+    EXPECT_EQ(status, 0);
 }
 
 TEST(cli_tcp, tcp_listen_and_connect_half_close_both_ways) {

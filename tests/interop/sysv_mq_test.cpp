@@ -154,6 +154,7 @@ TEST(interop_sysv_mq, plain_c_both_ways) {
 }
 
 TEST(interop_sysv_mq, util_linux_makes_lists_and_removes_the_same_queues) {
+    const shared_queue q;                                      // from here on queues are this test's own
     const auto told = printed({"ipcmk", "-Q", "-p", "0620"});  // "Message queue id: 32769"
     const int id = std::stoi(told.substr(told.rfind(' ')));
     const sysv_mq_guard guard{id};
@@ -166,7 +167,6 @@ TEST(interop_sysv_mq, util_linux_makes_lists_and_removes_the_same_queues) {
     EXPECT_NE(one.find("qnum=1"), std::string::npos) << one;
     EXPECT_EQ(printed({"lsipc", "-q", "-i", std::to_string(id), "--noheadings", "-r", "-o", "MSGS"}), "1\n");
 
-    const shared_queue q;
     char hex[16];
     std::snprintf(hex, sizeof hex, "0x%08x", static_cast<unsigned>(q.key.value()));
     EXPECT_NE(printed({"ipcs", "-q"}).find(hex), std::string::npos);

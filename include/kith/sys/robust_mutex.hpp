@@ -10,9 +10,9 @@
 // Waiting: pthread_mutex_clocklock(3) on CLOCK_MONOTONIC; setting the wall clock changes nothing. With a stop token
 // in slices of 20 ms (event `polling`). The C library's wait goes on when a signal handler has run: with
 // `on_signal::report` kith looks again at intervals instead, up to 2 ms long (event `polling`), and a signal in one
-// ends the call with `stopped`. Such a waiter has no place among those that wait in the kernel. Thread safety: all
-// calls from any threads. There is nothing to close. Signal handlers: none of the calls. Crash: killed anywhere between
-// lock() and unlock(), the next holder gets `owner_died`.
+// ends the call with `stopped`. Such a waiter has no place among those that wait in the kernel.
+// Thread safety: all calls from any threads. There is nothing to close. Signal handlers: none of the calls.
+// Crash: killed anywhere between lock() and unlock(), the next holder gets `owner_died`.
 #pragma once
 #include <pthread.h>
 
