@@ -92,7 +92,8 @@ result<process_state> state_of(const process_identity& who) noexcept {
     if (*space != who.pid_namespace)
         return fail(errc::unsupported, "stat(/proc/self/ns/pid)", 0, object_ref::process(who.pid));
     const auto fields = read_stat(who.pid);
-    if (!fields && fields.error().code() == errc::not_found) return process_state::gone;
+    // By the errno: other failures to open count as `not_found`, too, and do not say that the process has ended.
+    if (!fields && fields.error().os_error() == ESRCH) return process_state::gone;
     if (!fields) return fail(fields.error());
     if (fields->started != who.started) return process_state::gone;
     return fields->state == 'Z' || fields->state == 'X' ? process_state::zombie : process_state::running;

@@ -127,6 +127,22 @@ const listed<other_process> pidfd_in_use{
      {SYS_pidfd_getfd, EBADF, errc::not_found, "no such descriptor there"},
      {SYS_read, EINTR, errc::stopped, "files in /proc do not wait"}}};
 
+class states : public scenario {
+public:
+    void prepare() override { self_ = *identity_of_this_process(); }
+    kith::result<void> act() override {
+        FAULT_TRY(state_of(self_));
+        return {};
+    }
+
+private:
+    process_identity self_;
+};
+const listed<states> process_states{"process_state",
+                                    {{SYS_readlink, ENOENT, errc::unsupported, "no /proc"},
+                                     {SYS_newfstatat, any_error, errc::unsupported, "no /proc of this pid namespace"},
+                                     {SYS_openat, ENOENT, {}, "no such process: it is gone"}}};
+
 class program : public scenario {
 public:
     kith::result<void> act() override {

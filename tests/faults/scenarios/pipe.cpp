@@ -1,3 +1,4 @@
+#include <kith/sys/duplex_pipe.hpp>
 #include <kith/sys/pipe.hpp>
 
 #include "faults/scenario.hpp"
@@ -16,6 +17,7 @@ public:
         auto pipe = open_pipe({.capacity = 8192});
         if (!pipe) return kith::fail(pipe.error());
         FAULT_TRY(pipe_capacity(pipe->reader.native()));
+        FAULT_TRY(set_pipe_capacity(pipe->writer.native(), 16384));
         FAULT_TRY(pipe->writer.write_some(kith::bytes_of("hello")));
         FAULT_TRY(pipe->reader.queued());
         std::byte buffer[5];
@@ -81,5 +83,27 @@ private:
     std::optional<pipe_pair> pipe_;
 };
 const listed<descriptor> adopted{"descriptor"};
+
+// Both ways at once: open, exchange, the end of one direction.
+class duplex : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(pair, open_duplex_pipe());
+        FAULT_TRY(pair->second.write_some(kith::bytes_of("hello")));
+        std::byte buffer[5];
+        std::size_t sent = 0;
+        std::size_t received = 0;
+        const auto soon = deadline::in(std::chrono::seconds{5});
+        FAULT_TRY(pair->first.exchange(kith::bytes_of("there"), sent, buffer, received, soon));
+        FAULT_TRY(pair->second.read_some(buffer));
+        FAULT_TRY(pair->second.finish_writing());
+        sent = 0;
+        std::size_t more = 0;
+        const auto end = pair->first.exchange({}, sent, buffer, more, soon);
+        if (end || end.error().code() != errc::end_of_stream) return kith::fail(end.error());
+        return {};
+    }
+};
+const listed<duplex> both_ways{"duplex_pipe"};
 
 }  // namespace

@@ -104,6 +104,47 @@ const listed<unix_connection> connection{
                                     {SYS_connect, EINTR, {}, "an interrupted attempt goes on in the kernel"},
                                     {SYS_connect, ETIMEDOUT, {}, "not an error of UNIX sockets"}})};
 
+// The same with packets.
+class unix_packets : public scenario {
+public:
+    kith::result<void> act() override {
+        const auto soon = deadline::in(std::chrono::seconds{5});
+        FAULT_MAKE(listener, listen_unix_seqpacket(unix_name{}));
+        FAULT_MAKE(name, local_name(*listener));
+        FAULT_MAKE(client, connect_unix_seqpacket(*name, soon));
+        FAULT_MAKE(server, listener->accept(soon));
+        FAULT_TRY(client->send(kith::bytes_of("hello"), soon));
+        std::byte buffer[5];
+        FAULT_TRY(server->receive(buffer, {}, soon));
+        return {};
+    }
+};
+const listed<unix_packets> packets{
+    "unix_packets", with_accept({{SYS_connect, EAGAIN, {}, "a full backlog is tried again"},
+                                 {SYS_connect, EINTR, {}, "an interrupted attempt goes on in the kernel"},
+                                 {SYS_connect, ETIMEDOUT, {}, "not an error of UNIX sockets"}})};
+
+// What a socket is told to take, and asked about its peer. Not every kernel knows all of it.
+class unix_settings : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_MAKE(pair, open_unix_stream_pair());
+        const auto unknown = [](const auto& answer) { return !answer && answer.error().os_error() == ENOPROTOOPT; };
+        std::array<char, 256> label;
+        if (const auto asked = peer_security(pair->first, label); !asked && !unknown(asked)) FAULT_TRY(asked);
+        if (const auto set = set_receive_pidfd(pair->first, true); !set && !unknown(set)) return set;
+        if (const auto set = set_receive_descriptors(pair->first, false); !set && !unknown(set)) return set;
+        FAULT_TRY(pair->first.set_receive_buffer(10000));
+        FAULT_TRY(pair->first.receive_buffer());
+        FAULT_TRY(pair->first.take_error());
+        return {};
+    }
+};
+const listed<unix_settings> settings{
+    "unix_settings",
+    {{SYS_getsockopt, ENOPROTOOPT, {}, "the scenario takes this for a kernel without security labels"},
+     {SYS_setsockopt, ENOPROTOOPT, {}, "the scenario takes this for an older kernel"}}};
+
 // A path under the lock: bound, taken over from a dead one, and removed.
 class unix_take_over : public scenario {
 public:
@@ -182,9 +223,18 @@ public:
         if (!server) return kith::fail(server.error());
         FAULT_TRY(client->set_no_delay(true));
         FAULT_TRY(client->set_keep_alive(keep_alive{}));
+        FAULT_TRY(client->set_keep_alive(false));
+        FAULT_TRY(client->set_cork(true));
+        FAULT_TRY(client->set_cork(false));
+        FAULT_TRY(client->set_quick_ack(true));
+        FAULT_TRY(client->set_user_timeout(std::chrono::seconds{5}));
+        FAULT_TRY(client->local());
+        FAULT_TRY(client->peer());
+        FAULT_TRY(client->write_more(kith::bytes_of("first, "), soon));
         FAULT_TRY(client->write_some(kith::bytes_of("hello"), soon));
-        std::byte buffer[5];
-        FAULT_TRY(server->read_some(buffer, soon));
+        std::byte buffer[12];
+        std::size_t done = 0;
+        FAULT_TRY(server->read_full(buffer, done, soon));
         return {};
     }
 };

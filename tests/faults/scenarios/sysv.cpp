@@ -157,4 +157,46 @@ const listed<segment> segment_in_use{"sysv_shm",
                                       {SYS_shmctl, EINVAL, errc::not_found, "no segment has that id"},
                                       {SYS_shmctl, EIDRM, errc::not_found, "no segment has that id"}}};
 
+// The key of a path.
+class key_of_path : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_TRY(sysv_key::from_path("/tmp", 'k'));
+        return {};
+    }
+};
+const listed<key_of_path> path_key{"sysv_key"};
+
+// Objects found by their place in the kernel's tables.
+class slots : public scenario {
+public:
+    void prepare() override {
+        queue_.keep(*sysv_mq::open(key, {.create = creation::must_be_new}));
+        set_.keep(*sysv_sem::open(key, {.create = creation::must_be_new, .count = 1}));
+        segment_.keep(*sysv_shm::open(key, {.create = creation::must_be_new, .size = 4096}));
+        queue_slot_ = read_sysv_mq_limits()->highest_slot;
+        set_slot_ = read_sysv_sem_limits()->highest_slot;
+        segment_slot_ = read_sysv_shm_limits()->highest_slot;
+    }
+    kith::result<void> act() override {
+        FAULT_TRY(sysv_mq_in_slot(queue_slot_));
+        FAULT_TRY(sysv_sem_in_slot(set_slot_));
+        FAULT_TRY(sysv_shm_in_slot(segment_slot_));
+        return {};
+    }
+
+private:
+    made<sysv_mq> queue_;
+    made<sysv_sem> set_;
+    made<sysv_shm> segment_;
+    int queue_slot_ = 0;
+    int set_slot_ = 0;
+    int segment_slot_ = 0;
+};
+const listed<slots> in_slots{"sysv_in_slot",
+                             {{SYS_msgctl, EINVAL, errc::not_found, "no queue in that slot"},
+                              {SYS_semctl, EINVAL, errc::not_found, "no set in that slot"},
+                              {SYS_shmctl, EINVAL, errc::not_found, "no segment in that slot"},
+                              {SYS_shmctl, EIDRM, errc::not_found, "no segment in that slot"}}};
+
 }  // namespace
