@@ -157,8 +157,9 @@ TEST(cli_tour, tour_without_a_file_repeats_itself_and_a_listing_to_64_MiB) {
     ASSERT_EQ(done.status, 0) << done.out << done.err;
     const auto result = json::parse(done.out);
     EXPECT_GE(result["input"]["bytes"], 64U << 20);
-    EXPECT_GT(result["input"]["repeats"], 1);
     EXPECT_GT(result["input"]["block_bytes"], fs::file_size(kith_command()));
+    // With a sanitizer the program alone is that large.
+    if (result["input"]["block_bytes"] < 64U << 20) EXPECT_GT(result["input"]["repeats"], 1);
     ASSERT_EQ(result["rows"].size(), 2u);  // in the order that was asked for
     EXPECT_EQ(result["rows"][0]["bytes"], result["input"]["bytes"]);
     EXPECT_EQ(result["rows"][1]["messages"], 1'000'000);
@@ -180,7 +181,8 @@ TEST(cli_tour, tour_an_empty_file_is_moved_too) {
     std::ofstream{dir.path("empty")};
     const auto done = run({kith_command(), "tour", "--json", "--once", dir.path("empty")});
     ASSERT_EQ(done.status, 0) << done.out << done.err;
-    for (const auto& row : json::parse(done.out)["rows"]) EXPECT_EQ(row["ok"], true) << row;
+    const auto result = json::parse(done.out);
+    for (const auto& row : result["rows"]) EXPECT_EQ(row["ok"], true) << row;
 }
 
 TEST(cli_tour, tour_a_wrong_command_line_is_misused_and_a_missing_file_fails) {
