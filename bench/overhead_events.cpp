@@ -5,12 +5,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <array>
 #include <kith/sys/eventfd.hpp>
-#include <kith/sys/pidfd.hpp>
 #include <kith/sys/poll.hpp>
 #include <kith/sys/signalfd.hpp>
 #include <kith/sys/timerfd.hpp>
@@ -83,6 +81,30 @@ const pair take_signal = compare_in_batches(
     },
     [](signal_queue& q) { must(q.fd.take()); }, [](signal_queue& q) { q.fill(); });
 
+void block(bool on) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    must_be(::pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr) == 0);
+}
+const pair block_signals = compare(
+    "signalfd blocked_signals, made and ended", no_object, [](nothing) { block(true), block(false); },
+    [](nothing) { const blocked_signals blocked{signal_set{SIGUSR2}}; });
+const pair open_signals = compare(
+    "signalfd open_signalfd and close", no_object,
+    [](nothing) {
+        const signal_set set{SIGUSR2};
+        ::close(::signalfd(-1, &set.native(), SFD_CLOEXEC | SFD_NONBLOCK));
+    },
+    [](nothing) { must(open_signalfd(signal_set{SIGUSR2})); });
+const pair watch_signals = compare(
+    "signalfd watch", [] { return std::move(*must(open_signalfd(signal_set{SIGUSR2}))); },
+    [](signal_fd& fd) {
+        const signal_set set{SIGUSR2};
+        must_be(::signalfd(fd.native().get(), &set.native(), 0) == fd.native().get());
+    },
+    [](signal_fd& fd) { must(fd.watch(signal_set{SIGUSR2})); });
+
 struct timer {
     timer_fd fd = std::move(*must(open_timerfd()));
     kith::deadline later = kith::deadline::in(std::chrono::hours{1});
@@ -113,6 +135,11 @@ const pair timer_take_nothing = compare(
     },
     [](timer& t) { must_be(!t.fd.take(kith::deadline::immediate())); });
 
+const pair open_timer = compare(
+    "timerfd open_timerfd and close", no_object,
+    [](nothing) { ::close(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)); },
+    [](nothing) { must(open_timerfd()); });
+
 constexpr int timers = 16;
 struct expired_timers {
     void fill() {
@@ -136,18 +163,6 @@ const pair timer_take = compare_in_batches(
     },
     [](expired_timers& t) { must(t.all[t.next++].fd.take()); }, [](expired_timers& t) { t.fill(); });
 
-struct this_process {
-    pid_fd fd = std::move(*must(open_pidfd(::getpid())));
-};
-const pair open_process = compare(
-    "pidfd open_pidfd and close", no_object,
-    [](nothing) { ::close(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), O_NONBLOCK))); },
-    [](nothing) { must(open_pidfd(::getpid())); });
-const pair send_signal = compare(
-    "pidfd send_signal", [] { return this_process{}; },
-    [](this_process& p) { must_be(::syscall(SYS_pidfd_send_signal, p.fd.native().get(), 0, nullptr, 0) == 0); },
-    [](this_process& p) { must(p.fd.send_signal(0)); });
-
 struct watched {
     watched() {
         must(list.add(a.fd.native(), POLLIN)), must(list.add(b.fd.native(), POLLIN));
@@ -155,6 +170,7 @@ struct watched {
     }
     counter a;
     counter b = make_empty_counter();
+    counter c = make_empty_counter();
     poll_set list;
     event_set set = std::move(*must(open_event_set()));
     std::array<pollfd, 2> raw{{{a.raw(), POLLIN, 0}, {b.raw(), POLLIN, 0}}};
@@ -183,5 +199,16 @@ const pair change = compare(
         must_be(::epoll_ctl(w.set.native().get(), EPOLL_CTL_MOD, w.a.raw(), &event) == 0);
     },
     [](watched& w) { must(w.set.change(w.a.fd.native(), EPOLLIN, 1)); });
+const pair add_and_remove = compare(
+    "event_set add and remove", [] { return watched{}; },
+    [](watched& w) {
+        epoll_event event{.events = EPOLLIN, .data = {.u64 = 3}};
+        must_be(::epoll_ctl(w.set.native().get(), EPOLL_CTL_ADD, w.c.raw(), &event) == 0);
+        must_be(::epoll_ctl(w.set.native().get(), EPOLL_CTL_DEL, w.c.raw(), nullptr) == 0);
+    },
+    [](watched& w) { must(w.set.add(w.c.fd.native(), EPOLLIN, 3)), must(w.set.remove(w.c.fd.native())); });
+const pair open_set = compare(
+    "event_set open_event_set and close", no_object, [](nothing) { ::close(::epoll_create1(EPOLL_CLOEXEC)); },
+    [](nothing) { must(open_event_set()); });
 
 }  // namespace

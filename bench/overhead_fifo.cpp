@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <array>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <kith/sigpipe.hpp>
 #include <kith/sys/duplex_pipe.hpp>
@@ -97,6 +99,48 @@ const pair create_and_remove = compare(
     [](place& p) {
         must(create_fifo(p.path));
         must(remove_fifo(p.path));
+    });
+
+// A look for a writer takes a pipe of one's own: tee copies into it and takes nothing out.
+void bare_look_for_writer(int fifo) {
+    int ends[2];
+    must_be(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    must_be(::tee(fifo, ends[1], 1, SPLICE_F_NONBLOCK) < 0 && errno == EAGAIN);
+    ::close(ends[0]), ::close(ends[1]);
+}
+const pair has_writer = compare(
+    "fifo has_writer (pipe2, tee, close, close)", make, [](fifo& f) { bare_look_for_writer(f.in()); },
+    [](fifo& f) { must_be(*must(f.reader.has_writer())); });
+const pair wait_for_writer = compare(
+    "fifo wait_for_writer that is there (pipe2, tee, close, close)", make,
+    [](fifo& f) { bare_look_for_writer(f.in()); }, [](fifo& f) { must(f.reader.wait_for_writer()); });
+const pair start_over = compare(
+    "fifo start_over (F_GETFL, open in /proc, dup3, close)", make,
+    [](fifo& f) {
+        must_be(::fcntl(f.in(), F_GETFL) >= 0);
+        std::array<char, 32> link{};
+        std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", f.in());
+        const int fresh = ::open(link.data(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        must_be(fresh >= 0 && ::dup3(fresh, f.in(), O_CLOEXEC) == f.in());
+        ::close(fresh);
+    },
+    [](fifo& f) { must(f.reader.start_over()); });
+struct both_ends : place {
+    both_ends() {
+        must_be(::mkfifo(path.c_str(), 0600) == 0);
+        both = std::move(*must(open_fifo_both(path)));
+    }
+    [[nodiscard]] int fd() const { return both.native().get(); }
+    fifo_both both;
+    std::array<std::byte, 8192> buffer{};
+};
+const pair write_both = compare_in_batches(
+    "fifo write_some 1 B through fifo_both, RWF_NOSIGNAL", batch, [] { return both_ends{}; },
+    [](both_ends& f) { must_be(::write(f.fd(), f.buffer.data(), 1) == 1); },
+    [](both_ends& f) { must(f.both.write_some({f.buffer.data(), 1})); },
+    [](both_ends& f) {
+        while (::read(f.fd(), f.buffer.data(), f.buffer.size()) > 0) {
+        }
     });
 
 struct duplex {

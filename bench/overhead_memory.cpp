@@ -14,6 +14,10 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
+#ifndef MADV_POPULATE_WRITE  // Linux 5.14
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #include "pair.hpp"
 
 namespace {
@@ -93,7 +97,7 @@ const pair posix_open = compare(
     },
     [](object& o) { must(posix_shm::open(o.name, {.size = size})); });
 const pair posix_create = compare(
-    "posix_shm open a new one (reserved), close and unlink",
+    "posix_shm open a new one (reserved), close and unlink_posix_shm",
     [] { return "/kith_bench_new_" + std::to_string(::getpid()); },
     [](const std::string& name) {
         const int fd = ::shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK, 0600);
@@ -109,14 +113,42 @@ const pair posix_create = compare(
 const pair posix_size = compare(
     "posix_shm size", make_object, [](object& o) { must_be(bare_size(o.fd()) == size); },
     [](object& o) { must(o.shm.size()); });
-const pair map_and_unmap = compare(
-    "mapping map (fstat: its size is compared) and unmap", make_object,
+constexpr auto bare_map = [](auto& o) {
+    must_be(bare_size(o.fd()) == size);
+    void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, o.fd(), 0);
+    must_be(at != MAP_FAILED && ::munmap(at, size) == 0);
+};
+constexpr auto bare_resize = [](auto& o) { must_be(bare_size(o.fd()) == size && ::ftruncate(o.fd(), size) == 0); };
+const pair map_and_unmap = compare("mapping map (fstat: its size is compared) and unmap", make_object, bare_map,
+                                   [](object& o) { must(map(o.shm.native())); });
+
+const pair posix_map = compare("posix_shm map (fstat: its size is compared) and unmap", make_object, bare_map,
+                               [](object& o) { must(o.shm.map()); });
+const pair posix_resize = compare("posix_shm resize, to the same (fstat: whether it grows)", make_object, bare_resize,
+                                  [](object& o) { must(o.shm.resize(size)); });
+// There and back; what grows is reserved again.
+const pair posix_grow = compare(
+    "posix_shm resize to nothing, and resize back (reserved)", make_object,
     [](object& o) {
-        must_be(bare_size(o.fd()) == size);
-        void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, o.fd(), 0);
-        must_be(at != MAP_FAILED && ::munmap(at, size) == 0);
+        must_be(bare_size(o.fd()) == size && ::ftruncate(o.fd(), 0) == 0);
+        bare_reserve(o.fd());
     },
-    [](object& o) { must(o.shm.map()); });
+    [](object& o) { must(o.shm.resize(0)), must(o.shm.resize(size)); });
+
+struct mapped : object {
+    mapping memory = std::move(*must(shm.map()));
+};
+const pair map_populate = compare(
+    "mapping populate, present already", [] { return mapped{}; },
+    [](mapped& m) { must_be(::madvise(m.memory.bytes().data(), size, MADV_POPULATE_WRITE) == 0); },
+    [](mapped& m) { must(m.memory.populate()); });
+struct attached : segment {
+    sysv_attachment memory = std::move(*must(shm.attach()));
+};
+const pair attachment_populate = compare(
+    "sysv_shm populate, present already", [] { return attached{}; },
+    [](attached& m) { must_be(::madvise(m.memory.bytes().data(), size, MADV_POPULATE_WRITE) == 0); },
+    [](attached& m) { must(m.memory.populate()); });
 
 const pair memfd_create = compare(
     "memfd create (reserved) and close", no_object,
@@ -128,15 +160,44 @@ const pair memfd_create = compare(
     },
     [](nothing) { must(memfd::create("bench", {.size = size})); });
 struct sealed {
-    memfd fd = std::move(*must(memfd::create("bench", {.size = size})));
+    memfd memory = std::move(*must(memfd::create("bench", {.size = size})));
+    [[nodiscard]] int fd() const { return memory.native().get(); }
 };
+sealed make_sealed() { return {}; }
+sealed make_constant() {
+    sealed made;
+    must(made.memory.add_seals(constant_seals));
+    return made;
+}
+// The seals, then the size.
+void bare_expect(int fd) {
+    const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    must_be((::fcntl(fd, F_GET_SEALS) & all) == all && bare_size(fd) >= size);
+}
 const pair memfd_seals = compare(
-    "memfd current_seals", [] { return sealed{}; },
-    [](sealed& m) { must_be(::fcntl(m.fd.native().get(), F_GET_SEALS) >= 0); },
-    [](sealed& m) { must(m.fd.current_seals()); });
+    "memfd current_seals", make_sealed, [](sealed& m) { must_be(::fcntl(m.fd(), F_GET_SEALS) >= 0); },
+    [](sealed& m) { must(m.memory.current_seals()); });
 const pair memfd_add_seals = compare(
-    "memfd add_seals", [] { return sealed{}; },
-    [](sealed& m) { must_be(::fcntl(m.fd.native().get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0); },
-    [](sealed& m) { must(m.fd.add_seals(seals::shrink)); });
+    "memfd add_seals", make_sealed, [](sealed& m) { must_be(::fcntl(m.fd(), F_ADD_SEALS, F_SEAL_SHRINK) == 0); },
+    [](sealed& m) { must(m.memory.add_seals(seals::shrink)); });
+const pair memfd_size = compare(
+    "memfd size", make_sealed, [](sealed& m) { must_be(bare_size(m.fd()) == size); },
+    [](sealed& m) { must(m.memory.size()); });
+const pair memfd_map = compare("memfd map (fstat: its size is compared) and unmap", make_sealed, bare_map,
+                               [](sealed& m) { must(m.memory.map()); });
+const pair memfd_resize = compare("memfd resize, to the same (fstat: whether it grows)", make_sealed, bare_resize,
+                                  [](sealed& m) { must(m.memory.resize(size)); });
+const pair seals_of_any = compare(
+    "memfd seals_of", make_sealed, [](sealed& m) { must_be(::fcntl(m.fd(), F_GET_SEALS) >= 0); },
+    [](sealed& m) { must(seals_of(m.memory.native())); });
+const pair memfd_expect = compare(
+    "memfd expect_sealed (fstat: its size is compared)", make_constant, [](sealed& m) { bare_expect(m.fd()); },
+    [](sealed& m) { must(expect_sealed(m.memory.native(), constant_seals, size)); });
+const pair memfd_receive = compare(
+    "memfd receive (F_GET_SEALS, fstat)", make_constant, [](sealed& m) { bare_expect(m.fd()); },
+    [](sealed& m) {
+        kith::owned_fd fd = m.memory.release();
+        m.memory = std::move(*must(memfd::receive(std::move(fd), constant_seals, size)));
+    });
 
 }  // namespace

@@ -1,20 +1,16 @@
 // Starting processes, and telling who a process is.
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <kith/sys/process.hpp>
 #include <kith/sys/spawn.hpp>
 
+#include "bare_identity.hpp"
 #include "pair.hpp"
 
 namespace {
@@ -81,24 +77,6 @@ const pair start_and_wait =
         })
         .calls(100);
 
-// The number of the pid namespace, after a look whether /proc is ours, and the start time: field 22 of the stat file.
-void bare_identity() {
-    std::array<char, 1024> text{};
-    const auto length = ::readlink("/proc/self", text.data(), text.size() - 1);
-    must_be(length > 0 && std::atoi(text.data()) == ::getpid());
-    struct stat space{};
-    must_be(::stat("/proc/self/ns/pid", &space) == 0);
-    std::snprintf(text.data(), text.size(), "/proc/%d/stat", ::getpid());
-    const int fd = ::open(text.data(), O_RDONLY | O_CLOEXEC);
-    const auto count = ::read(fd, text.data(), text.size() - 1);
-    ::close(fd);
-    must_be(count > 0);
-    text.at(static_cast<std::size_t>(count)) = '\0';
-    const char* at = std::strrchr(text.data(), ')');
-    for (int field = 2; field < 22; ++field) at = std::strchr(at + 1, ' ');
-    unsigned long long started = std::strtoull(at, nullptr, 10);
-    benchmark::DoNotOptimize(started);
-}
 const pair identity = compare(
     "process identity_of (readlink, stat, open, read and close in /proc)", no_object, [](nothing) { bare_identity(); },
     [](nothing) { must(identity_of(::getpid())); });

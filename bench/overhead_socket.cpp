@@ -233,7 +233,7 @@ const pair datagram_receive{"unix datagram receive 100 B", bare_message_receive(
 const pair udp_send{"udp send 100 B", bare_message_send(udp_pair, false), kith_message_send(udp_pair)};
 const pair udp_receive{"udp receive 100 B", bare_message_receive(udp_pair, false), kith_message_receive(udp_pair)};
 
-const pair open_pair{"unix stream pair, open and close",
+const pair open_pair{"unix open_unix_stream_pair and close",
                      [](benchmark::State& state) {
                          each(state, [&] {
                              int fds[2];
@@ -260,7 +260,7 @@ const pair peer{"unix peer_of",
                 }};
 
 const pair connect_and_accept{
-    "unix connect, accept and close",
+    "unix connect_unix_stream, accept and close",
     [](benchmark::State& state) {
         auto listener = must(listen_unix_stream(unix_name{}));
         sockaddr_un to{};
@@ -406,7 +406,7 @@ const pair take_credentials = compare_in_batches(
 const linger reset_at_close{.l_onoff = 1, .l_linger = 0};
 const pair tcp_connect_and_accept =
     compare(
-        "tcp connect, accept and close (poll and SO_ERROR; eventfd: close() can end the wait; getsockname)",
+        "tcp connect_tcp, accept and close (poll and SO_ERROR; eventfd: close() can end the wait; getsockname)",
         [] { return std::move(*must(listen_tcp())); },
         [](tcp_listener& listener) {
             sockaddr_in to{};

@@ -71,6 +71,20 @@ const pair receive_by_type = compare_in_batches(
     "sysv_mq receive 100 B by type", batch, make,
     [](queue& q) { must_be(::msgrcv(q.id(), q.raw(), 1024, 7, 0) == size); },
     [](queue& q) { must(q.mq.receive(q.message.space(), message_selector::of_type(7))); }, refill);
+// The buffer has a byte more, which only a longer message fills.
+const pair receive_cutting = compare_in_batches(
+    "sysv_mq receive_cutting 100 B in place", batch, make,
+    [](queue& q) { must_be(::msgrcv(q.id(), q.raw(), 1025, 0, MSG_NOERROR) == size); },
+    [](queue& q) { must(q.mq.receive_cutting(q.message.space())); }, refill);
+const pair drain = compare_in_batches(
+    "sysv_mq drain one message (msgctl: how many)", 1, make,
+    [](queue& q) {
+        msqid_ds state{};
+        must_be(::msgctl(q.id(), IPC_STAT, &state) == 0 && state.msg_qnum == 1);
+        must_be(::msgrcv(q.id(), q.raw(), 0, 0, MSG_NOERROR | IPC_NOWAIT) == 0);
+    },
+    [](queue& q) { must_be(*must(q.mq.drain()) == 1); },
+    [](queue& q) { must_be(::msgsnd(q.id(), q.raw(), size, IPC_NOWAIT) == 0); });
 const pair receive_nothing = compare(
     "sysv_mq receive of nothing, immediate", make,
     [](queue& q) { must_be(::msgrcv(q.id(), q.raw(), 1024, 0, IPC_NOWAIT) < 0); },

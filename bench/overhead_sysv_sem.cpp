@@ -88,6 +88,27 @@ const pair values = compare(
         must(s.sem.values(all));
         benchmark::DoNotOptimize(all);
     });
+const pair set_values = compare(
+    "sysv_sem set_values", make,
+    [](set& s) {
+        std::array<unsigned short, 4> all{};
+        must_be(::semctl(s.id(), 0, SETALL, all.data()) == 0);
+    },
+    [](set& s) {
+        const std::array<std::uint16_t, 4> all{};
+        must(s.sem.set_values(all));
+    });
+const pair last_pid = compare(
+    "sysv_sem last_pid", make, [](set& s) { must_be(::semctl(s.id(), 0, GETPID) >= 0); },
+    [](set& s) { must(s.sem.last_pid(0)); });
+const pair waiters = compare(
+    "sysv_sem waiters", make, [](set& s) { must_be(::semctl(s.id(), 0, GETNCNT) == 0); },
+    [](set& s) { must(s.sem.waiters(0)); });
+const pair zero_waiters = compare(
+    "sysv_sem zero_waiters", make, [](set& s) { must_be(::semctl(s.id(), 0, GETZCNT) == 0); },
+    [](set& s) { must(s.sem.zero_waiters(0)); });
+const pair wait_for_zero =
+    compare("sysv_sem wait_for_zero", make, [](set& s) { s.bare(0, 0); }, [](set& s) { must(s.sem.wait_for_zero(0)); });
 const pair status = compare(
     "sysv_sem status", make,
     [](set& s) {
