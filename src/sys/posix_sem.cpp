@@ -105,7 +105,8 @@ posix_sem& posix_sem::operator=(posix_sem&& other) noexcept {
 void posix_sem::close() noexcept {
     sem_t* sem = sem_.exchange(nullptr);
     if (sem == nullptr) return;
-    if (waiters_pid_.load() == ::getpid())
+    // Whose waiters they are is asked last, because it is a system call.
+    if (waiters_.load() != 0 && waiters_pid_.load() == ::getpid())
         for (int n = waiters_.load(); n != 0; n = waiters_.load()) waiters_.wait(n);
     const int saved = errno;
     ::sem_close(sem);

@@ -191,11 +191,12 @@ void unix_path_claim::withdraw() noexcept {
         if (path && ::lstat(path->get(), &there) == 0 && there.st_dev == device_ && there.st_ino == inode_)
             ::unlink(path->get());
         // While it is still locked: whoever opened it before finds that it is no longer the file at that path.
-        const auto lock = lock_path_of(name_);
-        struct stat held{};
-        if (lock && lock_.valid() && ::fstat(lock_.get(), &held) == 0 && ::lstat(lock->get(), &there) == 0 &&
-            same_file(held, there))
-            ::unlink(lock->get());
+        if (lock_.valid()) {
+            const auto lock = lock_path_of(name_);
+            struct stat held{};
+            if (lock && ::fstat(lock_.get(), &held) == 0 && ::lstat(lock->get(), &there) == 0 && same_file(held, there))
+                ::unlink(lock->get());
+        }
         errno = saved;
     }
     leave();
