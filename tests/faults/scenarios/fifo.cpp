@@ -145,6 +145,22 @@ const listed<fifo_meeting> meeting{"fifo_meeting",
                                     {SYS_poll, any_error, {}, "looks again later"},
                                     {SYS_newfstatat, any_error, {}, "the lock file was exchanged: locks it again"}}};
 
+// What a listener made, and left, is removed.
+class fifo_pair_removed : public scenario {
+public:
+    void prepare() override {
+        const auto listener = kith::compose::fifo_listener::open(path);
+        static_cast<void>(listener);
+    }
+    ~fifo_pair_removed() override { static_cast<void>(kith::compose::remove_fifo_pair(path)); }
+    kith::result<void> act() override { return kith::compose::remove_fifo_pair(path); }
+};
+const listed<fifo_pair_removed> pair_removed{
+    "fifo_pair_removed",
+    {{SYS_flock, EAGAIN, errc::exists, "somebody listens"},
+     {SYS_openat, ENOENT, {}, "nothing there to clear away"},
+     {SYS_newfstatat, any_error, {}, "the lock file was exchanged: looks again"}}};
+
 // A server, and a client whose request it refuses.
 class fifo_reply : public scenario {
 public:

@@ -159,6 +159,48 @@ const listed<program> spawned{"spawn",
                                {SYS_clone3, ENOSYS, {}, "older kernel: clone"},
                                {SYS_pidfd_open, any_error, {}, "without a handle the pid is waited for"}}};
 
+// With a directory and a descriptor of its own, killed.
+class placed_program : public scenario {
+public:
+    void prepare() override { fd_ = std::move(*open_eventfd()); }
+    kith::result<void> act() override {
+        constexpr std::string_view arguments[]{"5"};
+        const std::array descriptors{descriptor_for_child{fd_->native(), 3}};
+        FAULT_MAKE(child, spawn("sleep", arguments, {.directory = "/", .descriptors = descriptors}));
+        FAULT_TRY(child->kill(SIGKILL));
+        FAULT_TRY(child->wait(soon()));
+        return {};
+    }
+
+private:
+    std::optional<event_fd> fd_;
+};
+const listed<placed_program> placed_spawn{
+    "spawn_placed",
+    {{SYS_mmap, EAGAIN, errc::limit_reached, "posix_spawn could not start a process"},
+     {SYS_clone3, EAGAIN, errc::limit_reached, "RLIMIT_NPROC"},
+     {SYS_clone3, ENOSYS, {}, "older kernel: clone"},
+     {SYS_pidfd_open, any_error, {}, "without a handle the pid is waited for"}}};
+
+// A wait with a stop token.
+class stoppable_poll : public scenario {
+public:
+    void prepare() override { fd_ = std::move(*open_eventfd(0)); }
+    kith::result<void> act() override {
+        const std::stop_source stop;
+        const auto token = stop.get_token();
+        poll_set polled;
+        FAULT_TRY(polled.add(fd_->native(), POLLIN));
+        const auto late = polled.wait({deadline::in(std::chrono::milliseconds{1}), token});
+        if (late || late.error().code() != errc::timed_out) return kith::fail(late.error());
+        return {};
+    }
+
+private:
+    std::optional<event_fd> fd_;
+};
+const listed<stoppable_poll> poll_with_token{"poll_with_token"};
+
 class word : public scenario {
 public:
     kith::result<void> act() override {
