@@ -223,37 +223,6 @@ const listed<posix_client> client_of_queue{
     "posix_request_client", of_posix({{SYS_mq_timedreceive, any_error, {}, "late replies that cannot be taken stay"},
                                       {SYS_mq_unlink, any_error, {}, "destructors have nobody to tell"}})};
 
-// A request lies there when the server comes, and its client waits.
-class posix_server : public scenario {
-public:
-    void prepare() override {
-        const auto first = posix_request_server::open(name, {.max_messages = 4, .message_size = 256});
-        other_.run([] {
-            auto client = posix_request_client::open(name);
-            if (client) (void)ask(*client);
-        });
-        while (first && first->requests().attributes()->messages == 0) ::usleep(100);
-    }
-    ~posix_server() override {
-        other_.kill();
-        remove_posix_queue();
-    }
-    kith::result<void> act() override {
-        FAULT_MAKE(server, posix_request_server::open(name));
-        std::array<std::byte, 16> body;
-        FAULT_MAKE(request, server->take(body, deadline::in(std::chrono::milliseconds{20})));
-        FAULT_TRY(server->reply(request->from, kith::bytes_of("fine"), soon()));
-        return {};
-    }
-
-private:
-    helper other_;
-};
-const listed<posix_server> server_of_queue{"posix_request_server",
-                                           of_posix({{SYS_mq_open, EEXIST, {}, "somebody was faster: opened instead"},
-                                                     {SYS_mq_open, ENOENT, {}, "removed in between: tried again"},
-                                                     {SYS_mq_open, ENOENT, errc::peer_gone, "the client has left"}})};
-
 // A request of a dead client: its reply queue is unlinked.
 class posix_bury : public scenario {
 public:
