@@ -14,6 +14,7 @@
 #include <array>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/child.hpp"
@@ -235,6 +236,8 @@ TEST(sys_posix_mq, posix_mq_Q5_waiting_for_room_and_for_messages) {
     }};
     wait_until_in_syscall(other.pid(), SYS_ppoll);
     ASSERT_TRUE(ok(queue.send(bytes_of("go"))));
+    // The queue holds one message: as long as that is "go", the other has not woken yet.
+    while (queue.kernel_status()->bytes != 1) std::this_thread::yield();
     wait_until_in_syscall(other.pid(), SYS_ppoll);
     auto body = block(8);
     ASSERT_TRUE(ok(queue.receive(body)));
