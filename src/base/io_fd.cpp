@@ -125,6 +125,12 @@ result<short> detail::stay::wait_for(short events, const wait_policy& wait, cons
     return look(object_, events, wait, operation, true);
 }
 
+result<short> detail::stay::wait_alone(const io_fd& object, short events, const wait_policy& wait,
+                                       const char* operation) noexcept {
+    if (wait.stop_requested()) return fail(errc::stopped, operation, 0, object_ref::descriptor(object.native().get()));
+    return look(object, events, wait, operation, false);
+}
+
 result<short> detail::stay::look(const io_fd& object, short events, const wait_policy& wait, const char* operation,
                                  bool counted) noexcept {
     const auto about = object_ref::descriptor(object.native().get());

@@ -16,6 +16,10 @@ public:
     /// io_fd::wait_for for who is counted already; `stopped` also where the object was closed before.
     [[nodiscard]] result<short> wait_for(short events, const wait_policy& wait, const char* operation) const noexcept;
 
+    /// io_fd::wait_for in an object that no other thread has yet: nobody can close it meanwhile, so it needs no bell.
+    [[nodiscard]] static result<short> wait_alone(const io_fd& object, short events, const wait_policy& wait,
+                                                  const char* operation) noexcept;
+
 private:
     friend io_fd;
     static result<short> look(const io_fd& object, short events, const wait_policy& wait, const char* operation,

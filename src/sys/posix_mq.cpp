@@ -70,12 +70,12 @@ result<prioritised_message> posix_mq::receive(byte_span buffer, const wait_polic
 }
 
 result<std::uint64_t> posix_mq::drain() const noexcept {
-    const auto before = attributes();
-    if (!before) return fail(before.error());
-    detail::scratch<common_message> memory{before->message_size};
+    mq_attr before{};
+    if (::mq_getattr(native().get(), &before) != 0) return detail::fail_os("mq_getattr", errno, about(*this));
+    detail::scratch<common_message> memory{static_cast<std::size_t>(before.mq_msgsize)};
     if (!memory.valid()) return detail::fail_os("mmap", ENOMEM, about(*this));
     std::uint64_t count = 0;
-    while (count < before->messages) {
+    while (count < static_cast<std::uint64_t>(before.mq_curmsgs)) {
         const auto got = receive(memory.bytes(), deadline::immediate());
         if (!got && got.error().code() == errc::would_block) break;
         if (!got) return fail(got.error());

@@ -110,7 +110,7 @@ result<std::size_t> posix_shm::size() const noexcept { return detail::size_of(fd
 
 result<mapping> posix_shm::map(const map_options& options) const noexcept {
     auto made = sys::map(fd_.borrow(), options);
-    if (!made) return fail(made.error().about(name_));
+    if (!made) made = fail(made.error().about(name_));
     return made;
 }
 

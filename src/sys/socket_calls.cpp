@@ -17,12 +17,6 @@ result<owned_fd> open_socket(int domain, int type, int protocol) noexcept {
     return fd;
 }
 
-result<void> set_socket_option(borrowed_fd fd, int level, int name, int value, const char* operation) noexcept {
-    if (::setsockopt(fd.get(), level, name, &value, sizeof value) != 0)
-        return fail_os(operation, errno, object_ref::descriptor(fd.get()));
-    return {};
-}
-
 int connect_datagrams(borrowed_fd fd, const sockaddr* to, socklen_t size) noexcept {
     int status = 0;
     do status = ::connect(fd.get(), to, size);

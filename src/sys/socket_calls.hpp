@@ -1,6 +1,7 @@
 // socket_calls - opening, accepting and small waits: what the socket files share.
 #pragma once
 #include <sys/socket.h>
+#include <cerrno>
 #include <chrono>
 
 #include <kith/sys/socket.hpp>
@@ -17,8 +18,12 @@ namespace kith::inline KITH_ABI::detail {
 /// A socket, non-blocking and close-on-exec from birth.
 [[nodiscard]] result<owned_fd> open_socket(int domain, int type, int protocol = 0) noexcept;
 
-[[nodiscard]] result<void> set_socket_option(borrowed_fd fd, int level, int name, int value,
-                                             const char* operation) noexcept;
+[[nodiscard]] inline result<void> set_socket_option(borrowed_fd fd, int level, int name, int value,
+                                                    const char* operation) noexcept {
+    if (::setsockopt(fd.get(), level, name, &value, sizeof value) != 0)
+        return fail_os(operation, errno, object_ref::descriptor(fd.get()));
+    return {};
+}
 
 /// connect(2) of a datagram socket, which never waits. 0, or -1 with errno other than EINTR.
 [[nodiscard]] int connect_datagrams(borrowed_fd fd, const sockaddr* to, socklen_t size) noexcept;

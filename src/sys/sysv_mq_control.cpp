@@ -49,7 +49,8 @@ struct found_queue {
     bool created;
 };
 
-result<found_queue> get(sysv_key key, creation create, int mode, int wanted) noexcept {
+// Inlined, as the way back from a system call through many functions is slow.
+[[gnu::always_inline]] inline result<found_queue> get(sysv_key key, creation create, int mode, int wanted) noexcept {
     // Exclusive first, because only that tells whether the queue is new. Between the two calls another process may
     // remove the queue or make it, again and again; each turn of the loop means that one did.
     constexpr int turns = 1000;
@@ -123,10 +124,10 @@ result<sysv_mq> sysv_mq::open_id(int id) noexcept {
 }
 
 result<std::uint64_t> sysv_mq::drain() const noexcept {
-    const auto before = status();
-    if (!before) return fail(before.error());
+    msqid_ds before;
+    if (auto read = control(id_, IPC_STAT, &before, "msgctl(IPC_STAT)"); !read) return fail(read.error());
     std::uint64_t count = 0;
-    for (long type = 0; count < before->messages;) {
+    for (long type = 0; count < before.msg_qnum;) {
         // A cut to nothing: the bodies are not wanted.
         if (::msgrcv(id_, &type, 0, 0, IPC_NOWAIT | MSG_NOERROR) >= 0) {
             ++count;

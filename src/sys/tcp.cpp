@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "base/stay.hpp"
 #include "base/transfer.hpp"
 #include "sys/inet_address.hpp"
 #include "sys/socket_calls.hpp"
@@ -104,7 +105,7 @@ namespace {
 
 // A connect that waits: interrupted or not, it goes on in the kernel until the socket is writable.
 result<void> finish_connect(const tcp_stream& stream, const endpoint& to, const wait_policy& wait) noexcept {
-    const auto writable = stream.wait_for(POLLOUT, wait, "connect");
+    const auto writable = detail::stay::wait_alone(stream, POLLOUT, wait, "connect");
     if (!writable) return fail(writable.error().about(to.about()));
     const auto outcome = stream.option(SOL_SOCKET, SO_ERROR);
     if (!outcome) return fail(outcome.error());

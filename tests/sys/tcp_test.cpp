@@ -212,6 +212,21 @@ TEST(sys_tcp, tcp_T2_a_host_that_does_not_answer_ends_at_our_deadline) {
     EXPECT_TRUE(fails_with(connect_tcp(twice, deadline::in(20ms)), errc::timed_out));
 }
 
+TEST(sys_tcp, tcp_G1_a_stop_request_ends_a_connect_that_waits) {
+    full_listener full;
+    std::stop_source source;
+    std::atomic<pid_t> tid{0};
+    const std::jthread connecting{[&] {
+        tid = ::gettid();
+        const auto token = source.get_token();
+        EXPECT_TRUE(fails_with(connect_tcp(full.where, {deadline::never(), token}), errc::stopped, 0));
+        EXPECT_TRUE(fails_with(connect_tcp(full.where, {deadline::never(), token}), errc::stopped, 0));
+    }};
+    while (tid == 0) std::this_thread::yield();
+    wait_until_thread_in_syscall(tid, SYS_ppoll);
+    source.request_stop();
+}
+
 TEST(sys_tcp, tcp_G2_a_connect_interrupted_by_signals_goes_on_and_succeeds) {
     full_listener full;
     child client{[&] {
