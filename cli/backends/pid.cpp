@@ -5,6 +5,7 @@
 #include <fstream>
 #include <kith/sys/process.hpp>
 #include <map>
+#include <sstream>
 
 #include "backends/backend.hpp"
 
@@ -31,7 +32,9 @@ facts::value first_number(const std::string& text) {
 
 std::string words_of(pid_t pid) {
     std::ifstream file{fmt::format("/proc/{}/cmdline", pid)};
-    std::string text{std::istreambuf_iterator<char>{file}, {}};
+    std::ostringstream all;
+    all << file.rdbuf();  // an iterator would throw where the process ends meanwhile (ESRCH)
+    auto text = std::move(all).str();
     while (text.ends_with('\0')) text.pop_back();
     for (auto& c : text)
         if (c == '\0') c = ' ';

@@ -16,6 +16,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "support/child.hpp"
 #include "support/net.hpp"
@@ -44,8 +45,9 @@ std::string write_input(const temp_dir& dir) {
 std::string sha256_of(const std::string& path) { return run({"sha256sum", path}).out.substr(0, 64); }
 
 std::string text_of_file(const std::string& path) {
-    std::ifstream file{path};
-    return {std::istreambuf_iterator<char>{file}, {}};
+    std::ostringstream all;
+    all << std::ifstream{path}.rdbuf();  // an iterator would throw where a process ends meanwhile (ESRCH)
+    return std::move(all).str();
 }
 
 // Everything that a tour could leave: System V objects, and names in /dev/shm, the mqueue file system and $TMPDIR.
