@@ -4,7 +4,8 @@
 // The grammar is in kith_addresses(7). `%XX` stands for the byte with that value, unknown keys are refused,
 // and printing an address and parsing it again gives an equal one. An address opens nothing and promises
 // nothing about the object: lengths that only the kernel limits are left to the mechanism.
-// Thread safety: values; distinct objects from any threads. Parsing and printing allocate.
+// Thread safety: values; distinct objects from any threads. Parsing and printing allocate; nothing waits.
+// Signal handlers: no. Fork, exec, crash: an address holds nothing that could be left behind.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -3,7 +3,8 @@
 // Every call of kith that can fail returns `result<T>` (kith/result.hpp); nothing throws. An error is a
 // value of 48 bytes that owns nothing: making, copying and dropping one never allocates. `describe`
 // turns it into text, and is the only function here that does.
-// Thread safety: values; distinct objects from any threads. describe() is not async-signal-safe.
+// Thread safety: values; distinct objects from any threads. Signal handlers: all but describe(). Fork, crash: an error
+// holds nothing.
 #pragma once
 #include <algorithm>
 #include <array>

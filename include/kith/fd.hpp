@@ -1,4 +1,12 @@
 // kith/fd.hpp - who owns a file descriptor.
+//
+// An `owned_fd` closes its descriptor, a `borrowed_fd` leaves that to somebody else. What kith opens or receives is
+// close-on-exec from birth; a descriptor that is handed over as a number keeps the flag it has.
+// Nothing here waits, unless close(2) itself does. Thread safety: distinct objects from any threads; one object needs
+// the caller's lock. Fork: the child has descriptors of its own to close, for the same open file descriptions: what
+// closing means for the other side happens when the last copy is closed. Signal handlers: yes (close(2) and fcntl(2)
+// only), on objects that the interrupted code is not changing. Crash: the kernel closes all of a process's descriptors.
+// Man pages: close(2), fcntl(2), open(2).
 #pragma once
 #include <utility>
 
@@ -18,8 +26,7 @@ private:
     int fd_ = -1;
 };
 
-/// A descriptor that is closed with its owner. Move-only; never inherited by exec.
-/// Thread safety: none beyond distinct objects. Fork: the child owns its own copy.
+/// A descriptor that is closed with its owner. Move-only.
 class owned_fd {
 public:
     constexpr owned_fd() noexcept = default;
@@ -41,7 +48,8 @@ public:
     [[nodiscard]] constexpr borrowed_fd borrow() const noexcept { return borrowed_fd{fd_}; }
     /// Gives the descriptor away; the caller closes it.
     [[nodiscard]] constexpr int release() noexcept { return std::exchange(fd_, -1); }
-    /// Closes it now. close(2) is never retried: on Linux the descriptor is gone whatever it returns.
+    /// Closes it now and leaves errno alone. close(2) is never retried: on Linux the descriptor is gone whatever it
+    /// returns.
     constexpr void reset() noexcept {
         if (fd_ >= 0) close_descriptor(std::exchange(fd_, -1));
     }
@@ -52,7 +60,7 @@ private:
 };
 
 /// A second descriptor for the same open file description (shared offset and status flags),
-/// close-on-exec. Errors: `limit_reached` (RLIMIT_NOFILE), `invalid` (not open).
+/// close-on-exec. Errors: `limit_reached` (RLIMIT_NOFILE), `invalid` (not open). fcntl(2), F_DUPFD_CLOEXEC.
 [[nodiscard]] KITH_EXPORT result<owned_fd> duplicate(borrowed_fd fd) noexcept;
 
 }  // namespace kith::inline KITH_ABI

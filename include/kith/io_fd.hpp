@@ -11,7 +11,8 @@
 // close() then needs the caller's lock.
 // Moving needs exclusive access. Cost: the first wait makes one eventfd, kept until the object is closed;
 // where descriptors have run out, the wait looks at the object every 50 ms instead (event `polling`).
-// Fork: the child's copy is independent; closing it disturbs no thread of the parent. Signal handlers: no.
+// Fork: the child's copy is independent; closing it disturbs no thread of the parent. Exec: closed, if it was opened by
+// kith. Signal handlers: no. Crash: the kernel closes the descriptor; of a wait nothing is left. Man page: ppoll(2).
 #pragma once
 #include <sys/types.h>
 #include <atomic>

@@ -3,7 +3,9 @@
 // The library never prints or logs. A program that wants to know sets one callback for the process;
 // while none is set, an event costs one relaxed load on a path that is slow anyway.
 // Thread safety: set_observer from any thread; the callback is called from whatever thread is in kith,
-// possibly several at once, and must not call back into the object it was told about.
+// possibly several at once, and must not call back into the object it was told about. Where kith is called in a signal
+// handler, the callback runs there, too; set_observer() is not for handlers. Fork: a child keeps the observer. Exec:
+// none is set. Crash: nothing is held. errno is the same after the callback as before it.
 #pragma once
 #include <kith/error.hpp>
 

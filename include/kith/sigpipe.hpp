@@ -4,6 +4,7 @@
 // writes with RWF_NOSIGNAL where the kernel has it (Linux 6.18), and else blocks the signal in the calling
 // thread around each write and takes back the one it caused (pipe(7), sigtimedwait(2)).
 // A guard does the blocking once for all writes of a scope. Sockets use MSG_NOSIGNAL and need no guard.
+// Thread safety: a guard acts on the thread that makes it. Signal handlers: no.
 #pragma once
 #include <kith/version.hpp>
 

@@ -1,7 +1,9 @@
 // kith/time.hpp - deadlines on the monotonic clock, and how a call may wait.
 //
 // A deadline is a point in time, so it can be handed down through several calls and interrupted waits
-// without growing. The clock is CLOCK_MONOTONIC: setting the wall clock changes nothing.
+// without growing. The clock is CLOCK_MONOTONIC: setting the wall clock changes nothing. It is the same in a forked
+// child and after exec, but not on another machine or after a boot.
+// Values: distinct objects from any threads, also in signal handlers (clock_gettime(2)). Nothing here waits.
 #pragma once
 #include <chrono>
 #include <cstdint>

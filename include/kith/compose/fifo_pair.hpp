@@ -12,7 +12,8 @@
 // Crash: a dead peer is `end_of_stream` for the reader and `peer_gone` for the writer. A listener killed while it waits
 // leaves PATH.pair, which the next listener replaces; its connectors wait for that one.
 // Thread safety: one object needs the caller's lock; fork and close rules of the ends: kith/io_fd.hpp. A forked
-// child's copy of a listener keeps the path taken until it is destroyed, and must not be used.
+// child's copy of a listener keeps the path taken until it is destroyed, and must not be used. Exec: closed, all of it.
+// Signal handlers: no.
 #pragma once
 #include <sys/types.h>
 #include <cstddef>

@@ -11,6 +11,7 @@
 // Crash: a client killed between request and reply leaves its private FIFO, which the server removes when it finds it
 // without a reader. A server killed at any point ends its clients' calls with `peer_gone`; whether it did what was
 // asked is then unknown. Requests that are queued stay while any client is connected, and the next server gets them.
+// Threads, fork, signals: with each class.
 #pragma once
 #include <sys/types.h>
 #include <array>

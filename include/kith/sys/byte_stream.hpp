@@ -2,8 +2,8 @@
 //
 // The kernel's own semantics: a read or a write may move less than asked, there are no boundaries.
 // "End of file" and "nothing there now" are told apart: read_some never returns 0 for a non-empty buffer.
-// Thread, fork and close rules: kith/io_fd.hpp. Crash: a writer killed inside write_some leaves at most a
-// prefix of its bytes in the stream; up to PIPE_BUF bytes go whole or not at all.
+// Thread, fork and close rules: kith/io_fd.hpp. Signal handlers: no. Crash: a writer killed inside write_some leaves at
+// most a prefix of its bytes in the stream; up to PIPE_BUF bytes go whole or not at all.
 #pragma once
 #include <cstddef>
 

@@ -6,7 +6,10 @@
 // `exchange`, which moves both directions at once, or deadlines, or wait for both (kith/sys/poll.hpp).
 // A side that goes away with bytes of ours unread makes our read end with `peer_gone` (ECONNRESET), once,
 // after what it had sent; an orderly end is `end_of_stream`.
-// Thread, fork and close rules: kith/io_fd.hpp. Crash: what a killed side had sent stays readable.
+// Thread, fork and close rules: kith/io_fd.hpp. Fork: parent and child share an end: the other side sees no end of the
+// stream until both copies are closed, or one of them is shut down. Exec: closed. Signal handlers: no.
+// Crash: what a killed side had sent stays readable; then comes the end as told above. A write that it was killed in
+// leaves at most a prefix.
 // Outlives the processes: no; unread bytes are gone with the descriptor that would have read them.
 #pragma once
 #include <kith/sys/socket.hpp>

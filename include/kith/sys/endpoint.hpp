@@ -1,7 +1,8 @@
 // kith/sys/endpoint.hpp - where TCP and UDP traffic goes: an IP address and a port, and the way from names to them.
 //
-// Values; nothing but resolve() blocks or allocates, and that only inside the C library. Man pages: ip(7), ipv6(7),
-// getaddrinfo(3).
+// Values; nothing but resolve() blocks or allocates, and that only inside the C library. Thread safety: distinct
+// objects from any threads. Fork: nothing is shared; between fork and exec in a program with threads resolve() must
+// not be called. Signal handlers: no. Crash: nothing is held. Man pages: ip(7), ipv6(7), getaddrinfo(3).
 #pragma once
 #include <array>
 #include <cstddef>

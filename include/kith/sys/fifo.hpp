@@ -18,6 +18,10 @@
 // Outlives the processes: the name, until it is removed; unread bytes are gone with the last open descriptor.
 // Who may open it: the file's mode. FIFOs follow the mount namespace: a container sees its own.
 // Thread, fork and close rules: kith/io_fd.hpp. An open that waits can be ended by its stop token only.
+// Fork: parent and child share an end: the other side sees a reader or a writer until both copies are closed. Exec:
+// closed. Signal handlers: no. Crash: the kernel closes the ends of a killed process, whose peers then get
+// `end_of_stream` (readers, after what it had written) or `peer_gone` (writers). A write that it was killed in leaves
+// at most a prefix, of up to `pipe_atomic_bytes` all or nothing. An open that it was killed in leaves nothing.
 #pragma once
 #include <sys/types.h>
 #include <concepts>

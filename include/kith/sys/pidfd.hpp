@@ -4,7 +4,8 @@
 // It is readable once the process has ended, its child or not, so it works in poll sets. Whoever turns a pid
 // into a pidfd must know that the pid is still the right one: open it from a process_identity, from a child
 // not yet reaped, or take it from the kernel (SO_PEERPIDFD, kith/sys/unix_socket.hpp).
-// Thread, fork and close rules: kith/io_fd.hpp. Crash: nothing is held.
+// Thread, fork and close rules: kith/io_fd.hpp; only the parent of a process can reap it, a forked child's copy cannot.
+// Signal handlers: no. Crash: nothing is held.
 #pragma once
 #include <sys/types.h>
 

@@ -4,6 +4,8 @@
 // the end of the stream never comes: every open writer keeps the reader waiting.
 // Two pipes used as request and reply can deadlock when both sides block on full pipes: wait for both
 // directions (kith/sys/poll.hpp) or use deadlines.
+// Thread, close, signal and crash rules: kith/sys/byte_stream.hpp. Fork: a child gets copies of both ends, and closes
+// what it does not use. Exec: closed; kith::sys::spawn passes on what it is told to.
 // Outlives the processes: no; unread bytes are gone with the last descriptor.
 #pragma once
 #include <cstddef>

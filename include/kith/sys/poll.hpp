@@ -6,7 +6,9 @@
 // always ready; an epoll set refuses it.
 // A descriptor must stay open while it is in a set. One that is closed leaves an epoll set only when the last
 // copy of its open file description is closed, in whatever process: remove it before closing.
-// Thread, fork and close rules of event_set: kith/io_fd.hpp. A poll_set belongs to one thread at a time.
+// Thread, fork and close rules of event_set: kith/io_fd.hpp; a forked child shares what it watches with its parent, and
+// each of them changes it for both. A poll_set belongs to one thread at a time; a child has its own copy.
+// Signal handlers: no. Crash: nothing is held.
 #pragma once
 #include <poll.h>
 #include <cstddef>

@@ -6,8 +6,9 @@
 // belongs to; no two processes of one boot share all three (a pid comes back within one tick only where all
 // other pids were used up within that hundredth of a second). It can be stored and sent; it does not keep
 // anything alive. For a handle that does, see open_pidfd(process_identity) in kith/sys/pidfd.hpp.
-// Needs /proc of the caller's own pid namespace. Thread safety: values and free functions; from any thread.
-// Signal handlers: yes (system calls only).
+// Needs /proc of the caller's own pid namespace. Nothing here waits. Thread safety: values and free functions; from any
+// thread. Fork: an identity goes on naming the process that it was taken of, never the child. Signal handlers: yes
+// (system calls only; errno may change). Crash: nothing is held. Man pages: proc(5), pid_namespaces(7).
 #pragma once
 #include <sys/types.h>
 #include <cstdint>

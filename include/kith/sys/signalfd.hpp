@@ -5,7 +5,8 @@
 // inherit the mask. So do programs that are executed: kith::sys::spawn gives the child an empty mask.
 // Pending standard signals merge (two SIGUSR1 are one record); real-time signals queue, each with its value.
 // A descriptor inherited by a child reads the child's signals, not the parent's (signalfd(2)).
-// Thread, fork and close rules: kith/io_fd.hpp. Crash: a signal taken by a process that then dies is lost.
+// Thread, fork and close rules: kith/io_fd.hpp. Signal handlers: no; there are none for signals that are read here.
+// Crash: a signal taken by a process that then dies is lost.
 #pragma once
 #include <csignal>
 #include <cstddef>

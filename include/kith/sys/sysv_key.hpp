@@ -3,6 +3,8 @@
 // A key from a path is weak: ftok(3) keeps 8 bits of the project, 8 of the device and 16 of the inode, so
 // different files can collide and a file made anew has another key. Compare what you find with what you expect.
 // Keys live in the IPC namespace: the same key inside a container names another object, or none.
+// Values: distinct objects from any threads; they outlive fork and exec, and hold nothing. Nothing waits or allocates.
+// Signal handlers: only what is constexpr; from_path() is not for them.
 #pragma once
 #include <cstdint>
 #include <string_view>

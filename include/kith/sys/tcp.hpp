@@ -5,6 +5,11 @@
 // connection: what it had sent before may or may not still be readable. Neither write nor close tells whether
 // bytes arrived: only an answer does.
 // Thread, fork and close rules: kith/io_fd.hpp and kith/sys/socket.hpp. Outlives the processes: no.
+// Fork: parent and child share a connection or a listener. Closing it, abort() included, has its effect when the last
+// copy is closed; shutdown() has it at once, for both. Exec: closed. Signal handlers: no.
+// Crash: the kernel closes what a killed process had open, so its peers cannot tell this from its own close():
+// `end_of_stream` after what it had sent, or `peer_gone` if it left bytes unread. Connections that wait in a killed
+// listener's queue are reset. A machine that vanishes tells nobody: use deadlines, set_keep_alive, set_user_timeout.
 // Man pages: tcp(7), ip(7), connect(2), accept(2).
 #pragma once
 #include <chrono>

@@ -2,7 +2,8 @@
 //
 // Setting the wall clock changes nothing. Expirations that nobody took are counted, not queued: `take` returns
 // how many there were, so a reader that was late knows it (timerfd_create(2)).
-// Thread, fork and close rules: kith/io_fd.hpp; forked children share the timer.
+// Thread, fork and close rules: kith/io_fd.hpp; forked children share the timer and its count. Signal handlers: no.
+// Crash: an expiration taken by a process that then dies is lost for those that share the timer.
 // Outlives the processes: no; gone with the last descriptor.
 #pragma once
 #include <chrono>

@@ -4,7 +4,9 @@
 // buffer is full loses them, and nobody is told. An empty datagram is a datagram. No authentication: the
 // sender's address can be forged.
 // Thread, fork and close rules: kith/io_fd.hpp; several threads may send and receive on one socket, datagrams
-// stay whole. Crash: a datagram is sent whole or not at all. Man pages: udp(7), ip(7), sendto(2), recvmsg(2).
+// stay whole. Fork: parent and child share a socket and its queue: each datagram goes to one of them. Exec: closed.
+// Signal handlers: no. Crash: a datagram is sent whole or not at all. What a killed process had not received is lost,
+// and its port is free. Outlives the processes: no. Man pages: udp(7), ip(7), sendto(2), recvmsg(2).
 #pragma once
 #include <kith/sys/endpoint.hpp>
 #include <kith/sys/socket.hpp>

@@ -6,9 +6,12 @@
 // PATH.kith-lock from before it binds until it has closed, and writes into that file which socket is its own
 // (docs/formats/socket_lock.md). Any other leftover is refused with `exists`: look at it, and remove it by hand.
 //
-// An orderly close removes the path, if it is still the socket that was bound, and the lock file. A killed
-// process leaves both. A forked child that closes its copy removes nothing.
+// An orderly close removes the path, if it is still the socket that was bound, and the lock file. A forked child
+// that closes its copy removes nothing.
 // Thread, fork and close rules: kith/io_fd.hpp; several threads or processes may accept on one listener.
+// Fork: while a child has a copy open, the socket goes on listening and the path of a dead parent cannot be taken over.
+// Exec: closed. Signal handlers: no. Crash: a killed process leaves the path and the lock file. Connections that nobody
+// had accepted are reset, as by close().
 // Abstract names have no permissions: look at who connected (peer_of). Man pages: unix(7), listen(2), accept(2).
 #pragma once
 #include <kith/sys/unix_socket.hpp>

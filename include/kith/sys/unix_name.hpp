@@ -3,7 +3,8 @@
 // A path is a file that stays when the socket is gone and follows the mount namespace. An abstract name
 // (Linux only) lives in the network namespace, goes with the socket, has no permissions, and every byte of it
 // counts, NUL included: C programs that pass sizeof(sockaddr_un) use a name padded with NUL bytes, which is
-// another name. Values; no thread rules; nothing allocates. Man page: unix(7).
+// another name. Values: distinct objects from any threads, also in signal handlers; nothing waits, allocates or has to
+// do with fork or a crash. Man page: unix(7).
 #pragma once
 #include <cstddef>
 #include <cstdint>

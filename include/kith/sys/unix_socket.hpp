@@ -11,7 +11,12 @@
 // plain bytes together with the next block that carries descriptors, and stops after it. Frame them.
 //
 // Thread, fork and close rules: kith/io_fd.hpp; messages of several threads stay whole (not on a stream).
-// Outlives the processes: only a path, never the data. Crash: a packet or datagram is sent whole or not at all.
+// Fork: parent and child share a socket and its queue; the other side sees no end until both copies are closed, and a
+// child's copy of a bound path removes nothing. Exec: closed. Signal handlers: no.
+// Outlives the processes: only a path, never the data. Crash: a packet or datagram is sent whole or not at all, of a
+// write to a stream at most a prefix. What a killed process had sent stays readable. A connected peer gets
+// `end_of_stream`, or `peer_gone` if something was left unread; descriptors under way to it are closed. A path that it
+// had bound stays.
 // Man pages: unix(7), cmsg(3), sendmsg(2), recvmsg(2), socketpair(2).
 #pragma once
 #include <sys/types.h>
