@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <kith/sys/pidfd.hpp>
 #include <new>
 
@@ -71,8 +72,19 @@ kith::result<void> take(const posix_sem& semaphore, const kith::wait_policy& wai
 /// How far the keeper has come, in a page that it shares with kith.
 enum class giving : int { not_yet, now, done };
 
+ssize_t read_again(int fd, void* into, std::size_t size) {
+    ssize_t n = 0;
+    while ((n = ::read(fd, into, size)) < 0 && errno == EINTR) {
+    }
+    return n;
+}
+
 /// The process that gives the semaphore back, also if kith cannot. It lives until kith has said that COMMAND has ended,
 /// or is gone and COMMAND too.
+///
+/// The pipe to it is held open by kith and by the child that will be COMMAND, which names itself in it and waits for
+/// the answer before it becomes COMMAND and so closes it. The end of the pipe without a name: there is no COMMAND, and
+/// nobody is left to start one. Killing kith at any point leaves a keeper that knows all there is to wait for.
 class keeper {
 public:
     explicit keeper(const posix_sem& semaphore) {
@@ -82,17 +94,24 @@ public:
         progress_ = new (page) std::atomic<giving>{giving::not_yet};
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) return;
-        kith::owned_fd in{ends[0]};
+        const kith::owned_fd in{ends[0]};
         to_ = kith::owned_fd{ends[1]};
+        if (::pipe2(ends, O_CLOEXEC) != 0) return;
+        answer_ = kith::owned_fd{ends[0]};
+        const kith::owned_fd out{ends[1]};
         pid_ = ::fork();
         if (pid_ != 0) return;
         to_.reset();
-        ::_exit(watch(semaphore, in.get()));
+        answer_.reset();
+        ::_exit(watch(semaphore, in.get(), out.get()));
     }
 
-    void command_is(pid_t pid) const {
-        if (pid_ > 0) [[maybe_unused]]
-            const auto told = ::write(to_.get(), &pid, sizeof pid);
+    /// In the child that will be COMMAND: returns once the keeper waits for its end, or has been killed.
+    void wait_for_my_end() const {
+        const pid_t self = ::getpid();
+        char answer = 0;
+        if (pid_ > 0 && ::write(to_.get(), &self, sizeof self) == sizeof self) [[maybe_unused]]
+            const auto come = read_again(answer_.get(), &answer, sizeof answer);
     }
 
     /// Has the semaphore given back, once, and returns whether that is certain: it is not only if the keeper was killed
@@ -108,24 +127,19 @@ public:
     }
 
 private:
-    int watch(const posix_sem& semaphore, int from) const {
+    int watch(const posix_sem& semaphore, int from, int to) const {
         // Away from the terminal's signals, and holding nobody's pipes open.
         ::setsid();
         const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
         if (nothing >= 0)
             for (const int fd : {0, 1, 2}) ::dup2(nothing, fd);
-        const auto read_pid = [from](pid_t& pid) {
-            ssize_t n = 0;
-            while ((n = ::read(from, &pid, sizeof pid)) < 0 && errno == EINTR) {
-            }
-            return n == sizeof pid;
-        };
         pid_t command = 0;
-        if (read_pid(command)) {
-            // Opened while kith has not reaped it, so the number is its own.
+        if (read_again(from, &command, sizeof command) == sizeof command) {
+            // Opened while it waits for the answer, so the number is its own.
             const auto process = kith::sys::open_pidfd(command);
-            pid_t none = 0;
-            read_pid(none);  // nothing comes: the end of the pipe, by kith's word or by its death
+            [[maybe_unused]] const auto answered = ::write(to, "", 1);
+            char none = 0;
+            read_again(from, &none, sizeof none);  // nothing comes: the end of the pipe, by kith's word or by its death
             if (process) [[maybe_unused]]
                 const auto ended = process->wait_for_end();
         }
@@ -137,19 +151,36 @@ private:
 
     std::atomic<giving>* progress_ = nullptr;  // lives as long as kith
     kith::owned_fd to_;
+    kith::owned_fd answer_;
     pid_t pid_ = -1;
 };
 
+/// Starts the child that becomes COMMAND once the keeper waits for its end. Not kith::sys::spawn: a child of that is
+/// COMMAND before anybody knows its pid. Returns its pid; -1 with errno.
+pid_t start_kept(session& s, const keeper& backup) {
+    std::fflush(nullptr);  // what has been printed is printed once
+    const pid_t pid = ::fork();
+    if (pid != 0) return pid;
+    backup.wait_for_my_end();
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    const int status = become_command(s);
+    std::fflush(nullptr);
+    ::_exit(status);
+}
+
 /// Waits for COMMAND and passes signals on.
-int status_of_command(kith::sys::child_process& command, const held_signals& signals) {
+int status_of_command(pid_t command, const held_signals& signals) {
     for (;;) {
         const auto what = signals.next();
         if (what.si_signo == SIGCHLD) {
-            if (const auto ended = command.wait(deadline::immediate())) return ended->as_shell();
-        } else if (what.si_code <= 0) {
-            // Sent by a process. One from the terminal went to the whole group, COMMAND included.
-            static_cast<void>(command.kill(what.si_signo));
+            int status = 0;
+            if (::waitpid(command, &status, WNOHANG) != command) continue;
+            return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         }
+        // Sent by a process. One from the terminal went to the whole group, COMMAND included.
+        if (what.si_code <= 0) ::kill(command, what.si_signo);
     }
 }
 
@@ -173,15 +204,15 @@ int become_command(session& s) {
 int run_holding(session& s, const std::string& text, const posix_sem& semaphore) {
     const held_signals signals;
     if (const auto taken = take(semaphore, s.wait(), signals); !taken) return s.fail("lock", text, taken.error());
+    std::signal(SIGCHLD, SIG_DFL);  // ignored, as some callers leave it, it would take away the status
     keeper backup{semaphore};
-    auto command = start_command(s.command);
-    int status = 0;
-    if (command) {
-        backup.command_is(command->pid());
-        status = status_of_command(*command, signals);
-    } else {
-        status = command_not_started(s, s.command, command.error());
-    }
+    const pid_t command = start_kept(s, backup);
+    const auto not_started = [&](int os_error) {
+        const auto code = os_error == ENOMEM ? kith::errc::out_of_memory : kith::errc::limit_reached;
+        return command_not_started(s, s.command,
+                                   failure{kith::error{code, "fork", os_error, kith::object_ref::name(s.command[0])}});
+    };
+    const int status = command > 0 ? status_of_command(command, signals) : not_started(errno);
     if (!backup.give_back(semaphore))
         s.fail("unlock", text,
                failure{kith::error{kith::errc::peer_gone, "sem_post"},

@@ -4,10 +4,12 @@
 //   System V   This process takes the semaphore with undo and then becomes COMMAND by exec, which keeps the undo. The
 //              kernel gives it back when COMMAND's process ends, however it ends; nothing of kith is left to be killed,
 //              signals reach COMMAND itself, and the exit status is COMMAND's own.
-//   POSIX      There is no undo. kith takes the semaphore, starts COMMAND and a keeper, a process in a session of its
-//              own that does nothing but give back: when kith says that COMMAND has ended, or, if kith is killed, when
-//              it sees COMMAND end. If the keeper is killed, kith gives back itself. Only if both are killed is it
-//              lost.
+//   POSIX      There is no undo. kith takes the semaphore, starts a keeper and then COMMAND. The keeper is a process in
+//              a session of its own that does nothing but give back: when kith says that COMMAND has ended, or, if kith
+//              is killed, when it sees COMMAND end. COMMAND begins when the keeper knows of it, so that there is no
+//              moment to kill kith in after which COMMAND runs and the semaphore is free. If the keeper is killed, kith
+//              gives back itself. Only if both are killed is it lost, or kith between taking it and starting the
+//              keeper.
 #pragma once
 #include "backends/semaphores.hpp"
 #include "session.hpp"

@@ -1,4 +1,4 @@
-// kith sem, and create, rm and show of semaphores, as a user types them.
+// kith sem, and create, rm and show of semaphores, as a user types them. kith sem lock: sem_lock_test.cpp.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -12,9 +12,7 @@
 #include <kith/sys/sysv_sem.hpp>
 #include <nlohmann/json.hpp>
 
-#include "support/child.hpp"
-#include "support/paths.hpp"
-#include "support/scope.hpp"
+#include "cli/semaphores.hpp"
 
 namespace {
 
@@ -22,77 +20,6 @@ using namespace kith_test;
 using kith::deadline;
 using namespace kith::sys;
 using nlohmann::json;
-
-outcome kith_run(std::vector<std::string> words) {
-    words.insert(words.begin(), kith_command());
-    return run(words);
-}
-outcome sem(std::vector<std::string> words) {
-    words.insert(words.begin(), "sem");
-    return kith_run(std::move(words));
-}
-testing::AssertionResult says(const outcome& end, int status, const std::string& text) {
-    if (end.status == status && end.err.find(text) != std::string::npos) return testing::AssertionSuccess();
-    return testing::AssertionFailure() << "status " << end.status << ", stderr: " << end.err;
-}
-
-// A set made by the command itself, removed at the end.
-class made_set {
-public:
-    explicit made_set(const std::string& values = "1") {
-        const auto made = kith_run({"create", "--values", values, "sysv-sem:private"});
-        EXPECT_EQ(made.status, 0) << made.err;
-        address = made.out.substr(0, made.out.find('\n'));
-        set = sysv_sem::from_id(std::stoi(address.substr(address.find('=') + 1)));
-    }
-    ~made_set() { ::semctl(set.native_id(), 0, IPC_RMID); }
-    made_set(const made_set&) = delete;
-    made_set& operator=(const made_set&) = delete;
-    std::string address;
-    sysv_sem set = sysv_sem::from_id(-1);
-};
-
-class made_semaphore {
-public:
-    explicit made_semaphore(const std::string& value = "1") {
-        EXPECT_TRUE(says(kith_run({"create", "--values", value, address}), 0, ""));
-        auto opened = posix_sem::open(name);
-        EXPECT_TRUE(ok(opened));
-        semaphore = std::move(*opened);
-    }
-    ~made_semaphore() { ::sem_unlink(name.c_str()); }
-    made_semaphore(const made_semaphore&) = delete;
-    made_semaphore& operator=(const made_semaphore&) = delete;
-    std::string name = std::string{"/"}.append(unique_name("cli"));
-    std::string address = std::string{"posix-sem:"}.append(name);
-    posix_sem semaphore;
-};
-
-// A script that says that it runs and then waits for its end: a COMMAND to be killed.
-struct long_command {
-    temp_dir dir;
-    std::string started = dir.path("started");
-    std::string script = "echo $$ >" + started + ".new; mv " + started + ".new " + started + "; exec sleep 1000";
-
-    [[nodiscard]] pid_t pid() const {
-        for (const auto give_up = deadline::in(20s); give_up.remaining_ns() > 0; ::usleep(1000)) {
-            pid_t pid = 0;
-            if (std::ifstream{started} >> pid) return pid;
-        }
-        ADD_FAILURE() << "COMMAND did not start";
-        return -1;
-    }
-};
-
-pid_t parent_of(pid_t pid) {
-    std::ifstream file{"/proc/" + std::to_string(pid) + "/status"};
-    for (std::string word; file >> word;)
-        if (word == "PPid:") {
-            file >> pid;
-            return pid;
-        }
-    return -1;
-}
 
 TEST(cli_sem, sem_create_show_get_and_rm_of_a_set) {
     const auto key = std::to_string(0x6c000000 + (::getpid() & 0xffffff));
@@ -268,149 +195,6 @@ TEST(cli_sem, sem_a_set_whose_creator_died_is_explained) {
     EXPECT_EQ(json::parse(kith_run({"show", "--json", address}).out)["initialised"], false);
     EXPECT_TRUE(says(sem({"post", address}), 0, ""));  // taken as it is
     ::semctl(id, 0, IPC_RMID);
-}
-
-// What holds for both kinds of lock.
-class cli_sem_lock : public testing::TestWithParam<const char*> {
-protected:
-    [[nodiscard]] const std::string& address() const {
-        return std::string_view{GetParam()} == "sysv" ? set_.address : single_.address;
-    }
-    [[nodiscard]] int value() const {
-        return std::string_view{GetParam()} == "sysv" ? *set_.set.value(0) : *single_.semaphore.value();
-    }
-    void wait_for_value(int wanted) const {
-        for (const auto give_up = deadline::in(20s); value() != wanted; ::usleep(1000))
-            ASSERT_GT(give_up.remaining_ns(), 0) << "the value stays " << value();
-    }
-
-private:
-    made_set set_;
-    made_semaphore single_;
-};
-INSTANTIATE_TEST_SUITE_P(kinds, cli_sem_lock, testing::Values("sysv", "posix"),
-                         [](const auto& which) { return std::string{which.param}; });
-
-TEST_P(cli_sem_lock, ends_with_the_status_of_the_command) {
-    const auto inside = sem({"lock", address(), "--", kith_command(), "sem", "get", address()});
-    EXPECT_EQ(inside.out, "0\n") << inside.err;  // taken while COMMAND runs
-    EXPECT_EQ(value(), 1);
-    EXPECT_EQ(sem({"lock", address(), "--", "sh", "-c", "exit 7"}).status, 7);
-    EXPECT_EQ(sem({"lock", address(), "--", "sh", "-c", "kill -9 $$"}).status, 128 + SIGKILL);
-    EXPECT_TRUE(says(sem({"lock", address(), "--", "/no/such/program"}), 127, "kith: cannot start '/no/such/program'"));
-    EXPECT_TRUE(says(sem({"lock", address(), "--", "/etc/passwd"}), 126, "kith: cannot start '/etc/passwd'"));
-    EXPECT_EQ(value(), 1);
-    EXPECT_TRUE(says(sem({"lock", address()}), 2, "a command to run is missing"));
-    EXPECT_TRUE(says(sem({"lock", address(), "--"}), 2, "a command to run is missing"));
-}
-
-TEST_P(cli_sem_lock, waits_as_long_as_it_is_told) {
-    const long_command held;
-    auto holder = child::exec({kith_command(), "sem", "lock", address(), "--", "sh", "-c", held.script});
-    const pid_t command = held.pid();
-    EXPECT_TRUE(says(sem({"lock", "--no-wait", address(), "--", "true"}), 3, "kith: cannot lock"));
-    EXPECT_TRUE(says(sem({"lock", "--timeout", "10ms", address(), "--", "true"}), 124, "the time is up"));
-    auto next = child::exec({kith_command(), "sem", "lock", address(), "--", "true"});
-    wait_until_in_syscall(next.pid(), {SYS_semtimedop, SYS_futex});
-    ::kill(command, SIGTERM);
-    EXPECT_EQ(next.wait(), 0);
-    EXPECT_EQ(holder.wait(), 128 + SIGTERM);
-    EXPECT_EQ(value(), 1);
-}
-
-TEST_P(cli_sem_lock, trap22_a_killed_command_gives_the_semaphore_back) {
-    const long_command held;
-    auto holder = child::exec({kith_command(), "sem", "lock", address(), "--", "sh", "-c", held.script});
-    ::kill(held.pid(), SIGKILL);
-    EXPECT_EQ(holder.wait(), 128 + SIGKILL);
-    EXPECT_EQ(value(), 1);
-}
-
-TEST_P(cli_sem_lock, trap22_if_kith_is_killed_the_semaphore_stays_with_the_command_and_comes_back_after_it) {
-    const long_command held;
-    auto holder = child::exec({kith_command(), "sem", "lock", address(), "--", "sh", "-c", held.script});
-    const pid_t command = held.pid();
-    // Of a System V set kith is COMMAND by now; else it has told its keeper about COMMAND once it waits.
-    if (command != holder.pid()) wait_until_in_syscall(holder.pid(), SYS_rt_sigtimedwait);
-    holder.kill_and_reap();
-    if (command != holder.pid()) {
-        EXPECT_EQ(::kill(command, 0), 0);
-        EXPECT_EQ(value(), 0);
-        ::kill(command, SIGKILL);
-    }
-    wait_for_value(1);
-}
-
-TEST_P(cli_sem_lock, signals_reach_the_command) {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        const long_command held;
-        auto holder = child::exec({kith_command(), "sem", "lock", address(), "--", "sh", "-c", held.script});
-        ASSERT_GT(held.pid(), 0);
-        holder.kill(signal);
-        EXPECT_EQ(holder.wait(), 128 + signal);
-        EXPECT_EQ(value(), 1);
-    }
-}
-
-TEST_P(cli_sem_lock, a_signal_while_waiting_ends_kith_with_nothing_taken) {
-    const long_command held;
-    auto holder = child::exec({kith_command(), "sem", "lock", address(), "--", "sh", "-c", held.script});
-    const pid_t command = held.pid();
-    auto waiter = child::exec({kith_command(), "sem", "lock", address(), "--", "true"});
-    wait_until_in_syscall(waiter.pid(), {SYS_semtimedop, SYS_futex});
-    waiter.kill(SIGINT);
-    EXPECT_EQ(waiter.wait(), 128 + SIGINT);
-    ::kill(command, SIGKILL);
-    holder.wait();
-    EXPECT_EQ(value(), 1);
-}
-
-TEST_P(cli_sem_lock, the_command_starts_with_ordinary_signals) {
-    const auto inside = sem({"lock", address(), "--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"});
-    constexpr unsigned sigpipe_bit = 1U << (SIGPIPE - 1);
-    const auto ignored = std::stoull(inside.out.substr(inside.out.find("SigIgn:") + 8), nullptr, 16);
-    const auto blocked = std::stoull(inside.out.substr(inside.out.find("SigBlk:") + 8), nullptr, 16);
-    EXPECT_EQ(ignored & sigpipe_bit, 0u);
-    EXPECT_EQ(blocked, 0u);
-}
-
-TEST(cli_sem, sem_lock_many_processes_count_exactly) {
-    const made_set set;
-    const made_semaphore single;
-    for (const auto& address : {set.address, single.address}) {
-        const temp_dir dir;
-        const auto file = dir.path("count");
-        std::ofstream{file} << 0;
-        std::vector<child> counters;
-        for (int i = 0; i < 4; ++i)
-            counters.push_back(
-                child::exec({"sh", "-c",
-                             "for i in 1 2 3 4 5; do " + kith_command() + " sem lock " + address +
-                                 " -- sh -c 'read n <" + file + "; echo $((n + 1)) >" + file + "' || exit 1; done"}));
-        for (auto& one : counters) EXPECT_EQ(one.wait(), 0);
-        int count = 0;
-        std::ifstream{file} >> count;
-        EXPECT_EQ(count, 20);
-    }
-}
-
-TEST(cli_sem, sem_lock_of_a_posix_semaphore_survives_the_death_of_its_keeper) {
-    const made_semaphore single;
-    const long_command held;
-    auto holder = child::exec({kith_command(), "sem", "lock", single.address, "--", "sh", "-c", held.script});
-    const pid_t command = held.pid();
-    // The keeper is kith's other child, in a session of its own.
-    std::ifstream children{"/proc/" + std::to_string(holder.pid()) + "/task/" + std::to_string(holder.pid()) +
-                           "/children"};
-    pid_t keeper = -1;
-    for (pid_t one = 0; children >> one;)
-        if (one != command) keeper = one;
-    ASSERT_GT(keeper, 0);
-    EXPECT_EQ(parent_of(keeper), holder.pid());
-    ::kill(keeper, SIGKILL);
-    ::kill(command, SIGTERM);
-    EXPECT_EQ(holder.wait(), 128 + SIGTERM);
-    EXPECT_EQ(*single.semaphore.value(), 1);
 }
 
 }  // namespace
