@@ -10,28 +10,12 @@
 #include <kith/sys/unix_listener.hpp>
 #include <nlohmann/json.hpp>
 
-#include "support/background.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 
 namespace {
 
 using namespace kith_test;
 using nlohmann::json;
-
-// The failure as JSON, behind what else was said.
-json failure_in(const std::string& text) {
-    const auto at = text.find('{');
-    const auto object = json::parse(at == std::string::npos ? "" : text.substr(at), nullptr, false);
-    return object.is_object() ? object : json::object();
-}
-
-background waiting(const std::vector<std::string>& words) {
-    std::vector<std::string> all{kith_command()};
-    all.insert(all.end(), words.begin(), words.end());
-    background started{all};
-    wait_until_in_syscall(started.pid(), SYS_ppoll);
-    return started;
-}
 
 std::string content_of(const std::string& path) {
     std::ifstream file{path, std::ios::binary};
@@ -43,7 +27,7 @@ TEST(cli_fd_passing, unix_a_file_is_passed_as_a_descriptor_over_every_kind) {
     std::ofstream{dir.path("in")} << "the content";
     for (const std::string type : {"stream", "seqpacket", "dgram"}) {
         const auto address = "unix:@" + unique_name(type) + "?type=" + type;
-        auto receiver = waiting({"fd", "recv", address});
+        auto receiver = kith_waiting({"fd", "recv", address});
         const auto sent = run({kith_command(), "fd", "send", address, dir.path("in")});
         EXPECT_EQ(sent.status, 0) << sent.err;
         const auto received = receiver.wait();
@@ -56,7 +40,7 @@ TEST(cli_fd_passing, unix_json_holds_what_the_descriptor_holds) {
     const temp_dir dir;
     std::ofstream{dir.path("in")} << "the content";
     const auto address = "unix:@" + unique_name("json");
-    auto receiver = waiting({"fd", "recv", "--json", address});
+    auto receiver = kith_waiting({"fd", "recv", "--json", address});
     EXPECT_EQ(run({kith_command(), "fd", "send", address, dir.path("in")}).status, 0);
     const auto received = receiver.wait();
     EXPECT_EQ(received.out, "{\"body\":\"the content\",\"size\":11}\n") << received.err;
@@ -86,7 +70,7 @@ TEST(cli_fd_passing, unix_what_arrives_is_the_file_itself) {
 
 TEST(cli_fd_passing, unix_a_pipe_is_passed_and_read_to_its_end) {
     const auto address = "unix:@" + unique_name("pipe");
-    auto receiver = waiting({"fd", "recv", address});
+    auto receiver = kith_waiting({"fd", "recv", address});
     background sender{{"sh", "-c", "(echo first; echo second) | " + kith_command() + " fd send " + address}};
     EXPECT_EQ(receiver.wait().out, "first\nsecond\n");
     EXPECT_EQ(sender.wait().status, 0);
@@ -118,18 +102,18 @@ TEST(cli_fd_passing, unix_a_receiver_that_wants_seals_refuses_what_has_none) {
     const auto address = "unix:@" + unique_name("picky");
     const std::vector<std::string> picky{"fd",           "recv",   "--memfd", "--seal",
                                          "shrink,write", "--json", address,   dir.path("out")};
-    auto good = waiting(picky);
+    auto good = kith_waiting(picky);
     EXPECT_EQ(run({kith_command(), "fd", "send", "--memfd", "--seal", "all", address, dir.path("in")}).status, 0);
     const auto received = good.wait();
     ASSERT_EQ(received.status, 0) << received.err;
     EXPECT_EQ(json::parse(received.out)["bytes"], 7);
     EXPECT_EQ(content_of(dir.path("out")), "content");
-    auto unsealed = waiting(picky);
+    auto unsealed = kith_waiting(picky);
     EXPECT_EQ(run({kith_command(), "fd", "send", "--memfd", address, dir.path("in")}).status, 0);
     const auto refused = unsealed.wait();
     EXPECT_EQ(refused.status, 1);
     EXPECT_EQ(json::parse(refused.err)["code"], "bad_peer") << refused.err;
-    auto plain = waiting(picky);
+    auto plain = kith_waiting(picky);
     EXPECT_EQ(run({kith_command(), "fd", "send", address, dir.path("in")}).status, 0);
     EXPECT_EQ(plain.wait().status, 1);
 }
@@ -152,7 +136,7 @@ TEST(cli_fd_passing, unix_bad_input_is_told_apart) {
     failing({"fd", "recv", nobody, "--no-wait"}, 3, "would_block");
     failing({"fd", "recv", nobody, "--timeout", "10ms"}, 124, "timed_out");
     EXPECT_EQ(run({kith_command(), "fd", "send", "tcp:127.0.0.1:1", "/dev/null"}).status, 2);
-    auto receiver = waiting({"fd", "recv", nobody});
+    auto receiver = kith_waiting({"fd", "recv", nobody});
     EXPECT_EQ(run({kith_command(), "send", nobody, "no descriptor"}).status, 0);
     const auto refused = receiver.wait();
     EXPECT_EQ(refused.status, 1);
@@ -161,7 +145,7 @@ TEST(cli_fd_passing, unix_bad_input_is_told_apart) {
 
 TEST(cli_fd_passing, unix_sigint_leaves_no_path_behind) {
     const temp_dir dir;
-    auto receiver = waiting({"fd", "recv", "unix:" + dir.path("s")});
+    auto receiver = kith_waiting({"fd", "recv", "unix:" + dir.path("s")});
     receiver.kill(SIGINT);
     EXPECT_EQ(receiver.wait().status, 128 + SIGINT);
     EXPECT_NE(::access(dir.path("s").c_str(), F_OK), 0);

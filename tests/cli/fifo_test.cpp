@@ -13,7 +13,7 @@
 #include <kith/sys/fifo.hpp>
 
 #include "support/beside.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 #include "support/scope.hpp"
 
 namespace {
@@ -21,27 +21,6 @@ namespace {
 using namespace kith_test;
 using nlohmann::json;
 namespace fs = std::filesystem;
-
-std::vector<std::string> kith(std::vector<std::string> words) {
-    words.insert(words.begin(), kith_command());
-    return words;
-}
-outcome kith_run(const std::vector<std::string>& words, const std::string& input = {}) {
-    return run(kith(words), input);
-}
-child kith_start(const std::vector<std::string>& words) { return child::exec(kith(words)); }
-
-std::string out_of(const std::vector<std::string>& words, const std::string& input = {}) {
-    const auto ended = kith_run(words, input);
-    EXPECT_EQ(ended.status, 0) << ended.err;
-    return ended.out;
-}
-
-void expect_failure(const outcome& ended, int status, const std::string& part) {
-    EXPECT_EQ(ended.status, status) << ended.err;
-    EXPECT_EQ(ended.out, "");
-    EXPECT_NE(ended.err.find(part), std::string::npos) << ended.err;
-}
 
 class cli_fifo : public testing::Test {
 protected:
@@ -74,13 +53,13 @@ TEST_F(cli_fifo, fifo_send_and_recv_move_exact_bytes) {
     make();
     std::string data;
     for (int i = 0; i < 200'000; ++i) data += static_cast<char>(i * 7);
-    beside reader{kith({"recv", address()})};
+    beside reader{kith_line({"recv", address()})};
     EXPECT_EQ(kith_run({"send", address()}, data).status, 0);
     const auto got = reader.wait();
     EXPECT_EQ(got.status, 0) << got.err;
     EXPECT_TRUE(got.out == data);
 
-    beside second{kith({"recv", "--json", address()})};
+    beside second{kith_line({"recv", "--json", address()})};
     EXPECT_EQ(kith_run({"send", address(), "no newline"}).status, 0);
     EXPECT_EQ(json::parse(second.wait().out)["body"], "no newline");
 }
@@ -101,7 +80,7 @@ TEST_F(cli_fifo, fifo_F1_nobody_there_is_3_without_waiting_and_124_after_the_tim
 
 TEST_F(cli_fifo, fifo_F4_the_end_without_a_byte_is_4) {
     make();
-    beside reader{kith({"recv", address()})};
+    beside reader{kith_line({"recv", address()})};
     EXPECT_EQ(kith_run({"send", address()}, "").status, 0);  // came and left
     const auto ended = reader.wait();
     EXPECT_EQ(ended.status, 4) << ended.err;
@@ -206,7 +185,7 @@ TEST_F(cli_fifo, fifo_names_with_any_byte_are_escaped_and_read_back) {
 TEST_F(cli_fifo, fifo_listen_and_connect_talk_both_ways_with_half_close) {
     const std::string question(300'000, 'q');
     const std::string answer(300'000, 'a');
-    beside listener{kith({"listen", address()}), answer};
+    beside listener{kith_line({"listen", address()}), answer};
     const auto client = kith_run({"connect", address()}, question);
     EXPECT_EQ(client.status, 0) << client.err;
     EXPECT_TRUE(client.out == answer);
@@ -237,7 +216,7 @@ TEST_F(cli_fifo, fifo_serve_and_call_with_several_clients_at_once) {
     std::vector<std::unique_ptr<beside>> clients;
     for (int i = 0; i < 4; ++i) {
         while (!fs::exists(path())) std::this_thread::yield();
-        clients.push_back(std::make_unique<beside>(kith({"call", address(), "request " + std::to_string(i)})));
+        clients.push_back(std::make_unique<beside>(kith_line({"call", address(), "request " + std::to_string(i)})));
     }
     for (int i = 0; i < 4; ++i) {
         const auto got = clients[static_cast<std::size_t>(i)]->wait();
@@ -270,7 +249,7 @@ TEST_F(cli_fifo, fifo_call_ends_with_4_when_the_server_is_killed) {
         return 0;
     }};
     wait_until_in_syscall(holder.pid(), SYS_pause);
-    beside client{kith({"call", address(), "x"})};
+    beside client{kith_line({"call", address(), "x"})};
     while (*server->queued() == 0) std::this_thread::yield();
     holder.kill_and_reap();
     const_cast<kith::sys::fifo_both&>(*server).close();

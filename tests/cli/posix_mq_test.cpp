@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/child.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 #include "support/queues.hpp"
 #include "support/scope.hpp"
 
@@ -19,28 +19,6 @@ using namespace kith_test;
 using kith::sys::creation;
 using kith::sys::posix_mq;
 using nlohmann::json;
-
-outcome kith_run(std::vector<std::string> words, const std::string& input = {}) {
-    words.insert(words.begin(), kith_command());
-    return run(words, input);
-}
-
-child kith_start(std::vector<std::string> words) {
-    words.insert(words.begin(), kith_command());
-    return child::exec(words);
-}
-
-std::string out_of(const std::vector<std::string>& words, const std::string& input = {}) {
-    const auto ended = kith_run(words, input);
-    EXPECT_EQ(ended.status, 0) << ended.err;
-    return ended.out;
-}
-
-void expect_failure(const outcome& ended, int status, const std::string& part) {
-    EXPECT_EQ(ended.status, status) << ended.err;
-    EXPECT_EQ(ended.out, "");
-    EXPECT_NE(ended.err.find(part), std::string::npos) << ended.err;
-}
 
 struct named_queue {
     posix_mq_name name;

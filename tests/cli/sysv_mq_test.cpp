@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/child.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 #include "support/queues.hpp"
 #include "support/scope.hpp"
 
@@ -16,29 +16,6 @@ namespace {
 
 using namespace kith_test;
 using nlohmann::json;
-
-outcome kith_run(std::vector<std::string> words, const std::string& input = {}) {
-    words.insert(words.begin(), kith_command());
-    return run(words, input);
-}
-
-child kith_start(std::vector<std::string> words) {
-    words.insert(words.begin(), kith_command());
-    return child::exec(words);
-}
-
-// Standard output of a successful command.
-std::string out_of(const std::vector<std::string>& words, const std::string& input = {}) {
-    const auto ended = kith_run(words, input);
-    EXPECT_EQ(ended.status, 0) << ended.err;
-    return ended.out;
-}
-
-void expect_failure(const outcome& ended, int status, const std::string& part) {
-    EXPECT_EQ(ended.status, status) << ended.err;
-    EXPECT_EQ(ended.out, "");
-    EXPECT_NE(ended.err.find(part), std::string::npos) << ended.err;
-}
 
 std::string address_of(kith::sys::sysv_key key) {
     char text[32];

@@ -8,21 +8,13 @@
 #include <kith/sys/udp.hpp>
 #include <nlohmann/json.hpp>
 
-#include "support/background.hpp"
+#include "support/command.hpp"
 #include "support/net.hpp"
-#include "support/paths.hpp"
 
 namespace {
 
 using namespace kith_test;
 using nlohmann::json;
-
-// The failure as JSON, behind what else was said.
-json failure_in(const std::string& text) {
-    const auto at = text.find('{');
-    const auto object = json::parse(at == std::string::npos ? "" : text.substr(at), nullptr, false);
-    return object.is_object() ? object : json::object();
-}
 
 // The address in the line that tells which port the kernel chose.
 std::string address_told_by(const background& server) {

@@ -4,20 +4,12 @@
 #include <kith/sys/udp.hpp>
 #include <nlohmann/json.hpp>
 
-#include "support/background.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 
 namespace {
 
 using namespace kith_test;
 using nlohmann::json;
-
-// The failure as JSON, behind what else was said.
-json failure_in(const std::string& text) {
-    const auto at = text.find('{');
-    const auto object = json::parse(at == std::string::npos ? "" : text.substr(at), nullptr, false);
-    return object.is_object() ? object : json::object();
-}
 
 // A port that was free a moment ago.
 std::string free_port() {
@@ -25,17 +17,9 @@ std::string free_port() {
     return std::to_string(socket->local()->port());
 }
 
-background waiting(const std::vector<std::string>& words) {
-    std::vector<std::string> all{kith_command()};
-    all.insert(all.end(), words.begin(), words.end());
-    background started{all};
-    wait_until_in_syscall(started.pid(), SYS_ppoll);
-    return started;
-}
-
 TEST(cli_udp, udp_datagrams_keep_their_boundaries_and_name_the_sender) {
     const auto address = "udp:127.0.0.1:" + free_port();
-    auto receiver = waiting({"recv", "--json", "--count", "3", address});
+    auto receiver = kith_waiting({"recv", "--json", "--count", "3", address});
     const auto sent = run({kith_command(), "send", "--lines", address}, "one\n\nthree\n");
     EXPECT_EQ(sent.status, 0) << sent.err;
     const auto received = receiver.wait();
@@ -53,7 +37,7 @@ TEST(cli_udp, udp_bytes_arrive_exactly) {
     const auto address = "udp:127.0.0.1:" + free_port();
     std::string every_byte;
     for (int i = 0; i < 60000; ++i) every_byte += static_cast<char>(i);
-    auto receiver = waiting({"recv", address});
+    auto receiver = kith_waiting({"recv", address});
     EXPECT_EQ(run({kith_command(), "send", address}, every_byte).status, 0);
     EXPECT_TRUE(receiver.wait().out == every_byte);
 }

@@ -10,33 +10,16 @@
 #include <kith/sys/unix_listener.hpp>
 #include <nlohmann/json.hpp>
 
-#include "support/background.hpp"
-#include "support/paths.hpp"
+#include "support/command.hpp"
 
 namespace {
 
 using namespace kith_test;
 using nlohmann::json;
 
-// The failure as JSON, behind what else was said.
-json failure_in(const std::string& text) {
-    const auto at = text.find('{');
-    const auto object = json::parse(at == std::string::npos ? "" : text.substr(at), nullptr, false);
-    return object.is_object() ? object : json::object();
-}
-
 bool exists(const std::string& path) {
     struct stat there{};
     return ::lstat(path.c_str(), &there) == 0;
-}
-
-// A kith that waits for its first client or datagram.
-background waiting(const std::vector<std::string>& words, const std::string& input = {}) {
-    std::vector<std::string> all{kith_command()};
-    all.insert(all.end(), words.begin(), words.end());
-    background started{all, input};
-    wait_until_in_syscall(started.pid(), SYS_ppoll);
-    return started;
 }
 
 const std::string every_byte = [] {
@@ -48,7 +31,7 @@ const std::string every_byte = [] {
 TEST(cli_unix, unix_bytes_go_through_a_stream_exactly) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto receiver = waiting({"recv", address});
+    auto receiver = kith_waiting({"recv", address});
     const auto sent = run({kith_command(), "send", address}, every_byte);
     EXPECT_EQ(sent.status, 0) << sent.err;
     EXPECT_EQ(sent.out + sent.err, "");
@@ -61,7 +44,7 @@ TEST(cli_unix, unix_bytes_go_through_a_stream_exactly) {
 
 TEST(cli_unix, unix_recv_follow_takes_one_client_after_the_other) {
     const auto address = "unix:@" + unique_name("follow");
-    auto receiver = waiting({"recv", "--follow", "--timeout", "300ms", address});
+    auto receiver = kith_waiting({"recv", "--follow", "--timeout", "300ms", address});
     EXPECT_EQ(run({kith_command(), "send", address, "one "}).status, 0);
     EXPECT_EQ(run({kith_command(), "send", address, "two"}).status, 0);
     const auto received = receiver.wait();
@@ -72,7 +55,7 @@ TEST(cli_unix, unix_recv_follow_takes_one_client_after_the_other) {
 TEST(cli_unix, unix_packets_and_datagrams_keep_their_boundaries_and_name_the_sender) {
     for (const std::string type : {"seqpacket", "dgram"}) {
         const auto address = "unix:@" + unique_name(type) + "?type=" + type;
-        auto receiver = waiting({"recv", "--json", "--count", "3", address});
+        auto receiver = kith_waiting({"recv", "--json", "--count", "3", address});
         const auto sent = run({kith_command(), "send", "--lines", address}, "one\n\nthree\n");
         EXPECT_EQ(sent.status, 0) << sent.err;
         const auto received = receiver.wait();
@@ -93,12 +76,12 @@ TEST(cli_unix, unix_a_message_that_is_too_long_stays_and_truncate_cuts_it) {
     const auto name = unique_name("long");
     const auto address = "unix:@" + name + "?type=dgram";
     auto sender = kith::sys::open_unix_datagram();
-    auto receiver = waiting({"recv", "--max-size", "5", address});
+    auto receiver = kith_waiting({"recv", "--max-size", "5", address});
     ASSERT_TRUE(ok(sender->send_to(*kith::sys::unix_name::abstract(name), kith::bytes_of("hello world"))));
     const auto refused = receiver.wait();
     EXPECT_EQ(refused.status, 1);
     EXPECT_NE(refused.err.find("the message has 11 bytes, the room for it 5"), std::string::npos) << refused.err;
-    auto cutting = waiting({"recv", "--json", "--max-size", "5", "--truncate", address});
+    auto cutting = kith_waiting({"recv", "--json", "--max-size", "5", "--truncate", address});
     ASSERT_TRUE(ok(sender->send_to(*kith::sys::unix_name::abstract(name), kith::bytes_of("hello world"))));
     const auto cut = cutting.wait();
     ASSERT_EQ(cut.status, 0) << cut.err;
@@ -110,7 +93,7 @@ TEST(cli_unix, unix_a_message_that_is_too_long_stays_and_truncate_cuts_it) {
 TEST(cli_unix, unix_listen_and_connect_half_close_both_ways) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto listener = waiting({"listen", address}, "from the listener");
+    auto listener = kith_waiting({"listen", address}, "from the listener");
     const auto client = run({kith_command(), "connect", address}, "from the client");
     EXPECT_EQ(client.status, 0) << client.err;
     EXPECT_EQ(client.out, "from the listener");
@@ -123,7 +106,7 @@ TEST(cli_unix, unix_listen_and_connect_half_close_both_ways) {
 TEST(cli_unix, unix_serve_and_call_over_streams_and_packets) {
     for (const std::string type : {"stream", "seqpacket"}) {
         const auto address = "unix:@" + unique_name("serve") + "?type=" + type;
-        auto server = waiting({"serve", address, "--count", "2", "--", "tr", "a-z", "A-Z"});
+        auto server = kith_waiting({"serve", address, "--count", "2", "--", "tr", "a-z", "A-Z"});
         const auto first = run({kith_command(), "call", address, "shout"});
         EXPECT_EQ(first.status, 0) << first.err;
         EXPECT_EQ(first.out, "SHOUT");
@@ -135,7 +118,7 @@ TEST(cli_unix, unix_serve_and_call_over_streams_and_packets) {
 TEST(cli_unix, unix_serve_lets_several_clients_in_one_after_the_other) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto server = waiting({"serve", address, "--jobs", "3", "--count", "3", "--", "cat"});
+    auto server = kith_waiting({"serve", address, "--jobs", "3", "--count", "3", "--", "cat"});
     std::vector<std::unique_ptr<background>> clients;
     for (const char* request : {"a", "bb", "ccc"})
         clients.push_back(
@@ -148,7 +131,7 @@ TEST(cli_unix, unix_serve_lets_several_clients_in_one_after_the_other) {
 
 TEST(cli_unix, unix_peer_tells_who_listens) {
     const auto address = "unix:@" + unique_name("peer");
-    auto listener = waiting({"recv", "--follow", address});
+    auto listener = kith_waiting({"recv", "--follow", address});
     const auto who = run({kith_command(), "peer", "--json", address});
     ASSERT_EQ(who.status, 0) << who.err;
     EXPECT_EQ(json::parse(who.out)["pid"], listener.pid());
@@ -161,7 +144,7 @@ TEST(cli_unix, unix_peer_tells_who_listens) {
 TEST(cli_unix, unix_show_disturbs_nobody) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto listener = waiting({"recv", address});
+    auto listener = kith_waiting({"recv", address});
     const auto shown = run({kith_command(), "show", "--json", address});
     ASSERT_EQ(shown.status, 0) << shown.err;
     const auto facts = json::parse(shown.out);
@@ -180,7 +163,7 @@ TEST(cli_unix, unix_show_disturbs_nobody) {
 TEST(cli_unix, unix_rm_removes_a_stale_path_and_its_lock) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto victim = waiting({"recv", address});
+    auto victim = kith_waiting({"recv", address});
     victim.kill(SIGKILL);
     victim.wait();
     EXPECT_TRUE(exists(dir.path("s")));
@@ -195,7 +178,7 @@ TEST(cli_unix, unix_rm_removes_a_stale_path_and_its_lock) {
 TEST(cli_unix, unix_a_stale_path_of_a_killed_kith_is_refused_to_senders_and_taken_over_by_receivers) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto victim = waiting({"recv", address});
+    auto victim = kith_waiting({"recv", address});
     victim.kill(SIGKILL);
     victim.wait();
     const auto sent = run({kith_command(), "send", address, "x"});
@@ -204,7 +187,7 @@ TEST(cli_unix, unix_a_stale_path_of_a_killed_kith_is_refused_to_senders_and_take
               std::string::npos)
         << sent.err;
     EXPECT_NE(sent.err.find("peer_gone (ECONNREFUSED); kith-send(1)"), std::string::npos) << sent.err;
-    auto next = waiting({"recv", "--verbose", address});
+    auto next = kith_waiting({"recv", "--verbose", address});
     EXPECT_NE(next.err().find("stale_removed"), std::string::npos) << next.err();
     EXPECT_EQ(run({kith_command(), "send", address, "x"}).status, 0);
     EXPECT_EQ(next.wait().out, "x");
@@ -232,7 +215,7 @@ TEST(cli_unix, unix_a_stale_path_of_another_program_is_refused_with_the_remedy) 
 TEST(cli_unix, unix_a_path_in_use_by_another_kith_is_refused) {
     const temp_dir dir;
     const auto address = "unix:" + dir.path("s");
-    auto first = waiting({"recv", address});
+    auto first = kith_waiting({"recv", address});
     const auto second = run({kith_command(), "recv", "--json", address});
     EXPECT_EQ(second.status, 1);
     const auto failure = json::parse(second.err);
@@ -246,7 +229,7 @@ TEST(cli_unix, unix_sigint_leaves_nothing_behind) {
     for (const std::string verb : {"recv", "listen", "serve"}) {
         const temp_dir dir;
         const auto address = "unix:" + dir.path("s");
-        auto waiter = verb == "serve" ? waiting({verb, address, "--", "cat"}) : waiting({verb, address});
+        auto waiter = verb == "serve" ? kith_waiting({verb, address, "--", "cat"}) : kith_waiting({verb, address});
         EXPECT_TRUE(exists(dir.path("s")));
         waiter.kill(SIGINT);
         EXPECT_EQ(waiter.wait().status, 128 + SIGINT) << verb;
@@ -288,7 +271,7 @@ TEST(cli_unix, unix_bad_input_is_told_apart) {
     std::string content;
     std::ifstream{dir.path("file")} >> content;
     EXPECT_EQ(content, "precious");
-    auto receiver = waiting({"recv", "unix:" + dir.path("s")});
+    auto receiver = kith_waiting({"recv", "unix:" + dir.path("s")});
     EXPECT_NE(failing({"send", "unix:" + dir.path("s") + "?type=seqpacket", "x"}, 1, "wrong_type").find("?type=stream"),
               std::string::npos);
     receiver.kill(SIGKILL);
