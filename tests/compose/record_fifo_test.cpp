@@ -23,10 +23,6 @@ using namespace kith::sys;
 constexpr std::size_t long_size = 150'000;  // more than the FIFO holds, so that it cannot go in one write
 constexpr std::size_t short_size = 100;
 
-std::vector<std::byte> block(std::size_t size, char fill = 'x') {
-    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
-}
-
 class record_fifo : public testing::Test {
 protected:
     void SetUp() override {

@@ -71,8 +71,4 @@ private:
     std::string name_;
 };
 
-inline std::vector<std::byte> block(std::size_t size, char fill = 'x') {
-    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
-}
-
 }  // namespace kith_test

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <kith/result.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace kith_test {
 
@@ -86,6 +90,19 @@ testing::AssertionResult fails_with(const kith::result<T>& outcome, kith::errc c
     if (outcome.error().code() != code || (os_error >= 0 && outcome.error().os_error() != os_error))
         return testing::AssertionFailure() << kith::describe(outcome.error());
     return testing::AssertionSuccess();
+}
+
+/// The value; a failure fails the test and ends it there.
+template <class T>
+T must(kith::result<T> outcome) {
+    EXPECT_TRUE(ok(outcome));
+    if (!outcome) std::abort();
+    return std::move(*outcome);
+}
+
+/// `size` bytes to send, or room for as many.
+inline std::vector<std::byte> block(std::size_t size, char fill = 'x') {
+    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
 }
 
 }  // namespace kith_test

@@ -26,10 +26,6 @@ duplex_pair made() {
     return std::move(*pair);
 }
 
-std::vector<std::byte> block(std::size_t size, char fill = 'x') {
-    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
-}
-
 TEST(sys_duplex_pipe, duplex_pipe_carries_bytes_both_ways_between_parent_and_child) {
     auto pipe = made();
     child kin{[&] {

@@ -31,10 +31,6 @@ using kith::deadline;
 using kith::errc;
 using namespace kith::sys;
 
-std::vector<std::byte> block(std::size_t size, char fill = 'x') {
-    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
-}
-
 pipe_pair made(pipe_options options = {}) {
     auto pair = open_pipe(options);
     EXPECT_TRUE(ok(pair));

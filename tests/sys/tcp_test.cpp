@@ -34,17 +34,6 @@ using kith::errc;
 using kith::text_of;
 using namespace kith::sys;
 
-std::vector<std::byte> block(std::size_t size, char fill = 'x') {
-    return std::vector<std::byte>(size, static_cast<std::byte>(fill));
-}
-
-template <class T>
-T must(kith::result<T> outcome) {
-    EXPECT_TRUE(ok(outcome));
-    if (!outcome) std::abort();
-    return std::move(*outcome);
-}
-
 struct connection {
     tcp_stream client;
     tcp_stream server;

@@ -24,15 +24,6 @@ using kith::errc;
 using kith::text_of;
 using namespace kith::sys;
 
-std::vector<std::byte> block(std::size_t size) { return std::vector<std::byte>(size, std::byte{'x'}); }
-
-template <class T>
-T must(kith::result<T> outcome) {
-    EXPECT_TRUE(ok(outcome));
-    if (!outcome) std::abort();
-    return std::move(*outcome);
-}
-
 TEST(sys_udp, udp_datagrams_keep_boundaries_and_name_their_sender) {
     auto receiver = must(bind_udp());
     const auto where = must(receiver.local());

@@ -33,15 +33,6 @@ using kith::owned_fd;
 using kith::text_of;
 using namespace kith::sys;
 
-template <class T>
-T must(kith::result<T> outcome) {
-    EXPECT_TRUE(ok(outcome));
-    if (!outcome) std::abort();
-    return std::move(*outcome);
-}
-
-std::vector<std::byte> block(std::size_t size) { return std::vector<std::byte>(size); }
-
 // Descriptors of /dev/null to pass.
 std::vector<owned_fd> nulls(std::size_t count) {
     std::vector<owned_fd> made;

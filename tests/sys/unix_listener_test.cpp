@@ -27,13 +27,6 @@ using kith::errc;
 using kith::owned_fd;
 using namespace kith::sys;
 
-template <class T>
-T must(kith::result<T> outcome) {
-    EXPECT_TRUE(ok(outcome));
-    if (!outcome) std::abort();
-    return std::move(*outcome);
-}
-
 constexpr unix_listen_options taking_over{.bind = {.on_stale = unix_bind_options::stale::take_over}};
 
 bool exists(const std::string& path) {
