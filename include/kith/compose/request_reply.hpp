@@ -75,7 +75,8 @@ public:
     /// Waits until every reply has been taken, or nobody waits for it any more: what to do before remove(). Looks again
     /// after 20 us to 2 ms. Errors: `would_block`, `timed_out` (some are still there), `stopped`, `removed`.
     [[nodiscard]] KITH_EXPORT result<void> settle(const wait_policy& wait = {}) const noexcept;
-    /// Removes both queues, with the replies in them; calls that wait end with `removed`.
+    /// Removes both queues, with the replies in them; calls that wait end with `removed`. Errors: as
+    /// sys::sysv_mq::remove.
     [[nodiscard]] KITH_EXPORT result<void> remove() const noexcept;
 
     [[nodiscard]] const sys::sysv_mq& requests() const noexcept { return requests_; }

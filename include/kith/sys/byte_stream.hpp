@@ -32,7 +32,7 @@ public:
     [[nodiscard]] KITH_EXPORT result<void> read_full(byte_span buffer, std::size_t& done,
                                                      const wait_policy& wait = {}) noexcept;
 
-    /// Bytes that could be read now (FIONREAD).
+    /// Bytes that could be read now (FIONREAD). Never waits. Errors: `invalid` (not open, or nothing that can tell).
     [[nodiscard]] KITH_EXPORT result<std::size_t> queued() const noexcept;
 
 protected:

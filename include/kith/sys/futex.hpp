@@ -43,7 +43,7 @@ enum class futex_end : std::uint8_t {
 /// futex(2), FUTEX_WAKE.
 [[nodiscard]] KITH_EXPORT result<int> futex_wake(const std::atomic<std::uint32_t>& word, int count = 1) noexcept;
 
-/// Wakes all waiters on `word`.
+/// Wakes all waiters on `word`. Errors: as futex_wake.
 [[nodiscard]] inline result<int> futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
     return futex_wake(word, INT_MAX);
 }

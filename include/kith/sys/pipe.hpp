@@ -45,6 +45,7 @@ struct pipe_pair {
 [[nodiscard]] KITH_EXPORT result<pipe_pair> open_pipe(pipe_options options = {}) noexcept;
 
 /// The capacity in bytes (F_GETPIPE_SZ) of a pipe or FIFO. It counts page slots: 16 writes of 3000 bytes fill 64 KiB.
+/// Errors: `invalid` (EBADF: not open, or no pipe). fcntl(2).
 [[nodiscard]] KITH_EXPORT result<std::size_t> pipe_capacity(borrowed_fd end) noexcept;
 
 /// Asks for another capacity and returns the one the kernel chose (F_SETPIPE_SZ).

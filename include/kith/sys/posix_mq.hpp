@@ -102,6 +102,7 @@ public:
     /// Event `messages_drained`. Errors: `not_permitted`, `out_of_memory` (a message_size above 8192 needs a mapping).
     [[nodiscard]] KITH_EXPORT result<std::uint64_t> drain() const noexcept;
 
+    /// Its limits, and how many messages are in it now. Errors: `invalid` (closed). mq_getattr(3).
     [[nodiscard]] KITH_EXPORT result<posix_mq_attributes> attributes() const noexcept;
     /// Needs the right to receive. Errors: `not_permitted`, `bad_peer` (a line that is not understood).
     [[nodiscard]] KITH_EXPORT result<posix_mq_kernel_status> kernel_status() const noexcept;

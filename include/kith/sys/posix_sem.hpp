@@ -67,7 +67,7 @@ public:
     [[nodiscard]] KITH_EXPORT result<void> wait(const wait_policy& wait = {}) const noexcept;
     /// Adds one; never waits. Errors: `invalid` with EOVERFLOW at `posix_sem_max_value`. sem_post(3).
     [[nodiscard]] KITH_EXPORT result<void> post() const noexcept;
-    /// The value, never negative; stale on return. sem_getvalue(3).
+    /// The value, never negative; stale on return. Errors: `invalid` (closed). sem_getvalue(3).
     [[nodiscard]] KITH_EXPORT result<int> value() const noexcept;
 
     /// Ends this object's use of the semaphore; threads that wait through it return `stopped`. Idempotent.

@@ -24,7 +24,8 @@ enum class direction : std::uint8_t {
     both,
 };
 
-/// Any socket: its options and its ends.
+/// Any socket: its options and its ends. None of these calls waits. Errors of all: `invalid` (not open, or it makes no
+/// sense for this socket), `wrong_kind` (no socket), and what is named.
 class KITH_EXPORT socket_base : public io_fd {
 public:
     using io_fd::io_fd;

@@ -144,10 +144,10 @@ public:
     /// Sets all values (SETALL), and erases every process's undo for the set. Errors: as set_value(); `wrong_size`.
     [[nodiscard]] KITH_EXPORT result<void> set_values(std::span<const std::uint16_t> from) const noexcept;
     /// The process of the last operation or SETVAL (GETPID); 0 for none or one not visible here. It may have ended,
-    /// and its number may belong to another process by now.
+    /// and its number may belong to another process by now. Errors: as value().
     [[nodiscard]] KITH_EXPORT result<pid_t> last_pid(std::uint16_t number) const noexcept;
     /// How many wait for more (GETNCNT) and for zero (GETZCNT). Who waits with several steps is counted only where it
-    /// is stuck now.
+    /// is stuck now. Errors: as value().
     [[nodiscard]] KITH_EXPORT result<int> waiters(std::uint16_t number) const noexcept;
     [[nodiscard]] KITH_EXPORT result<int> zero_waiters(std::uint16_t number) const noexcept;
 

@@ -159,6 +159,7 @@ public:
     /// Errors: `removed`, `not_permitted` (EPERM: needs CAP_IPC_LOCK or RLIMIT_MEMLOCK above 0),
     /// `out_of_memory` (ENOMEM: above RLIMIT_MEMLOCK).
     [[nodiscard]] KITH_EXPORT result<void> lock() const noexcept;
+    /// Lets the kernel swap its pages again (SHM_UNLOCK), whoever locked them. Errors: `removed`, `not_permitted`.
     [[nodiscard]] KITH_EXPORT result<void> unlock() const noexcept;
 
 private:

@@ -28,7 +28,8 @@ struct keep_alive {
     int probes = 5;                     ///< unanswered ones before the connection is given up (TCP_KEEPCNT)
 };
 
-/// A connection.
+/// A connection. Only reading and writing wait. Errors of the calls that set or tell something: `invalid` (not open),
+/// and what is named.
 class KITH_EXPORT tcp_stream : public stream_socket {
 public:
     using stream_socket::stream_socket;
@@ -55,8 +56,9 @@ public:
     /// Closes at once with a reset: unsent bytes are dropped, the other side gets `peer_gone` (SO_LINGER 0).
     void abort() noexcept;
 
+    /// The address and the port on this side.
     [[nodiscard]] result<endpoint> local() const noexcept;
-    /// Errors: `peer_gone` (no longer connected).
+    /// Those of the other side. Errors: `peer_gone` (no longer connected).
     [[nodiscard]] result<endpoint> peer() const noexcept;
 };
 
@@ -81,7 +83,7 @@ public:
     /// the queue. Errors: `would_block`, `timed_out`, `stopped`, `limit_reached` (EMFILE, ENFILE),
     /// `out_of_memory`, `invalid` (closed, or shut down).
     [[nodiscard]] result<tcp_stream> accept(const wait_policy& wait = {}) noexcept;
-    /// Where it listens; tells the port if 0 was asked for.
+    /// Where it listens; tells the port if 0 was asked for. Errors: `invalid` (closed).
     [[nodiscard]] result<endpoint> local() const noexcept;
 };
 

@@ -45,17 +45,19 @@ public:
     /// has the port; this one was not sent), `invalid` (EDESTADDRREQ: not connected), `would_block`,
     /// `timed_out`, `stopped`.
     [[nodiscard]] result<void> send(byte_view datagram, const wait_policy& wait = {}) noexcept;
-    /// The same to anyone; refusals are not heard of.
+    /// The same to anyone; refusals are not heard of. Errors: as send, and `unsupported` (EAFNOSUPPORT: the other IP
+    /// version), `peer_gone` (ENETUNREACH), `not_permitted` (broadcast).
     [[nodiscard]] result<void> send_to(const endpoint& to, byte_view datagram, const wait_policy& wait = {}) noexcept;
 
     /// Receives one datagram. One longer than the buffer is cut, and `truncated` and `real_size` say so.
     /// Errors: `would_block`, `timed_out`, `stopped`, `peer_gone` (ECONNREFUSED, connected sockets only).
     [[nodiscard]] result<received_datagram> receive(byte_span buffer, const wait_policy& wait = {}) noexcept;
-    /// Looks at the next datagram without taking it.
+    /// Looks at the next datagram without taking it. Errors: as receive.
     [[nodiscard]] result<received_datagram> peek(byte_span buffer, const wait_policy& wait = {}) noexcept;
 
+    /// The address and the port on this side. Errors: `invalid` (closed).
     [[nodiscard]] result<endpoint> local() const noexcept;
-    /// Errors: `peer_gone` (not connected).
+    /// The receiver of send(). Errors: `peer_gone` (not connected), `invalid` (closed).
     [[nodiscard]] result<endpoint> peer() const noexcept;
 };
 

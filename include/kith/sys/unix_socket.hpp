@@ -93,7 +93,7 @@ struct received {
 
 /// Whether each receive() names the sender (SO_PASSCRED). Set on a listener, it holds for what it accepts, and for
 /// what clients send before they are accepted. While it is on, a socket without a name gets an
-/// abstract one when it connects or sends.
+/// abstract one when it connects or sends. Errors: `invalid` (not open), `wrong_kind` (no socket).
 [[nodiscard]] KITH_EXPORT result<void> set_receive_credentials(socket_base& socket, bool on) noexcept;
 /// Whether each receive() has a pidfd of the sender (SO_PASSPIDFD). Errors: `unsupported` (before Linux 6.5).
 [[nodiscard]] KITH_EXPORT result<void> set_receive_pidfd(socket_base& socket, bool on) noexcept;
@@ -140,7 +140,8 @@ public:
     /// Errors: `end_of_stream`, `peer_gone` (ECONNRESET), `would_block`, `timed_out`, `stopped`.
     [[nodiscard]] result<received> receive(byte_span buffer, std::span<owned_fd> descriptors = {},
                                            const wait_policy& wait = {}) noexcept;
-    /// Looks at the next packet without taking it, and without its descriptors, which a peek would duplicate.
+    /// Looks at the next packet without taking it, and without its descriptors, which a peek would duplicate. Errors:
+    /// as receive.
     [[nodiscard]] result<received> peek(byte_span buffer, const wait_policy& wait = {}) noexcept;
 
 private:
@@ -215,7 +216,7 @@ public:
     /// `peer_gone` (the connected peer was closed with datagrams of ours unread).
     [[nodiscard]] result<received> receive(byte_span buffer, std::span<owned_fd> descriptors = {},
                                            const wait_policy& wait = {}) noexcept;
-    /// Looks at the next datagram without taking it, and without what is beside it.
+    /// Looks at the next datagram without taking it, and without what is beside it. Errors: as receive.
     [[nodiscard]] result<received> peek(byte_span buffer, const wait_policy& wait = {}) noexcept;
 
     /// Closes the socket and removes its path if that is still its own.
