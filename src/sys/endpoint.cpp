@@ -10,6 +10,13 @@
 #include "sys/inet_address.hpp"
 
 namespace kith::inline KITH_ABI::sys {
+namespace {
+
+std::unexpected<error> no_interface(int os_error, object_ref about) noexcept {
+    return fail(os_error == ENODEV ? errc::not_found : detail::code_for(os_error), "if_nametoindex", os_error, about);
+}
+
+}  // namespace
 
 result<endpoint> endpoint::numeric(std::string_view address, std::uint16_t port) noexcept {
     const auto about = object_ref::name(address);
@@ -33,8 +40,9 @@ result<endpoint> endpoint::numeric(std::string_view address, std::uint16_t port)
         const auto parsed = std::from_chars(zone.data(), zone.data() + zone.size(), scope);
         if (parsed.ec != std::errc{} || parsed.ptr != zone.data() + zone.size()) {
             const auto interface_name = detail::c_string<IF_NAMESIZE - 1>::from(zone, "if_nametoindex");
-            scope = interface_name ? ::if_nametoindex(interface_name->get()) : 0;
-            if (scope == 0) return fail(errc::not_found, "if_nametoindex", ENODEV, about);
+            if (!interface_name) return no_interface(ENODEV, about);
+            scope = ::if_nametoindex(interface_name->get());
+            if (scope == 0) return no_interface(errno, about);
         }
     }
     return ipv6(bytes, port, scope);

@@ -58,8 +58,9 @@ public:
         if (version == ip_version::v4) return ipv4({}, port);
         return ipv6({}, port);
     }
-    /// A numeric address: "127.0.0.1", "::1", "fe80::1%eth0". Asks nobody. Errors: `invalid`, `not_found` (no
-    /// such interface).
+    /// A numeric address: "127.0.0.1", "::1", "fe80::1%eth0". Asks nobody but the kernel, and that only for the number
+    /// of an interface. Errors: `invalid`, `not_found` (no such interface), `limit_reached` and `out_of_memory` (no
+    /// descriptor to ask with). if_nametoindex(3).
     [[nodiscard]] KITH_EXPORT static result<endpoint> numeric(std::string_view address, std::uint16_t port) noexcept;
     /// From the bytes of a sockaddr_in or sockaddr_in6. Errors: `unsupported` (another family), `invalid` (cut).
     [[nodiscard]] KITH_EXPORT static result<endpoint> from_sockaddr(const void* address, std::size_t size) noexcept;
