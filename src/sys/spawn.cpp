@@ -147,8 +147,8 @@ result<pid_t> start(std::string_view program, std::span<const std::string_view> 
     char** const argv = words.get();
     char** const envp = options.environment ? variables.get() : ::environ;
     pid_t pid = 0;
-    const auto call = options.search_path ? ::posix_spawnp : ::posix_spawn;
-    const int rc = call(&pid, argv[0], actions.get(), attributes.get(), argv, envp);
+    const int rc = options.search_path ? ::posix_spawnp(&pid, argv[0], actions.get(), attributes.get(), argv, envp)
+                                       : ::posix_spawn(&pid, argv[0], actions.get(), attributes.get(), argv, envp);
     if (rc != 0) return fail_spawn(options.search_path ? "posix_spawnp" : "posix_spawn", rc, program);
     return pid;
 }
