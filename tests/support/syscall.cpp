@@ -9,7 +9,8 @@ namespace kith_test {
 std::optional<sleeping_call> sleeping_in(pid_t pid) {
     std::ifstream file{"/proc/" + std::to_string(pid) + "/syscall"};
     sleeping_call call;
-    if (!(file >> call.number)) return std::nullopt;
+    // -1: it waits, but not in a system call.
+    if (!(file >> call.number) || call.number < 0) return std::nullopt;
     for (auto& argument : call.arguments) {
         std::string text;
         file >> text;
