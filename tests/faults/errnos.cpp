@@ -46,6 +46,7 @@ const std::map<long, row>& table() {
         ROW(read, EAGAIN, EBADF, EINTR, EINVAL, EIO, EISDIR),
         ROW(pread64, EAGAIN, EBADF, EINTR, EINVAL, EIO, ESPIPE),
         ROW(readv, EAGAIN, EBADF, EINTR, EINVAL, EIO),
+        ROW(preadv2, EAGAIN, EBADF, EINTR, EINVAL, EIO, EISDIR, EOPNOTSUPP, ENOSYS),
         ROW(write, EAGAIN, EBADF, EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENOSPC, EPERM, EPIPE),
         ROW(pwrite64, EAGAIN, EBADF, EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENOSPC, EPERM, ESPIPE),
         ROW(writev, EAGAIN, EBADF, EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENOSPC, EPERM, EPIPE),
@@ -156,8 +157,9 @@ const std::map<long, row>& table() {
         ROW(vfork, EAGAIN, ENOMEM),
         ROW(rt_sigtimedwait, EAGAIN, EINTR, EINVAL),
         // Calls whose pages name no error that a program can meet.
-        ROW(prlimit64, EINVAL, EPERM, ESRCH),
         ROW(getpid, ),
+        ROW(restart_syscall, ),
+        ROW(rt_sigreturn, ),
         ROW(rt_sigprocmask, ),
         ROW(rt_sigaction, ),
         ROW(rt_sigpending, ),
@@ -193,28 +195,28 @@ const std::map<long, std::vector<int>>& commands_of_fcntl() {
     return rows;
 }
 
-// So does futex(2). glibc ends the program on other errors of its own futexes.
-const std::map<long, std::vector<int>>& operations_of_futex() {
-    static const std::map<long, std::vector<int>> rows{
-        {FUTEX_WAIT, {EAGAIN, EINTR, ETIMEDOUT}},
-        {FUTEX_WAIT_BITSET, {EAGAIN, EINTR, ETIMEDOUT}},
-        {FUTEX_WAKE, {}},
-    };
-    return rows;
+// So does futex(2). The C library ends the program on other errors of its own waits, and a wake that did not happen
+// leaves a waiter of its own asleep.
+const std::vector<int>* errnos_of_futex(long operation, bool timed) {
+    static const std::vector<int> of_wake;
+    static const std::vector<int> of_wait{EAGAIN, EINTR};
+    static const std::vector<int> of_timed_wait{EAGAIN, EINTR, ETIMEDOUT};
+    switch (operation & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)) {
+    case FUTEX_WAKE: return &of_wake;
+    case FUTEX_WAIT:
+    case FUTEX_WAIT_BITSET: return timed ? &of_timed_wait : &of_wait;
+    default: return nullptr;
+    }
 }
 
 }  // namespace
 
-const std::vector<int>* errnos_of(long call, long second_argument) {
+const std::vector<int>* errnos_of(long call, long second_argument, bool fourth_argument) {
     if (call == SYS_fcntl) {
         const auto command = commands_of_fcntl().find(second_argument);
         return command != commands_of_fcntl().end() ? &command->second : nullptr;
     }
-    if (call == SYS_futex) {
-        constexpr long operation = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME;
-        const auto found = operations_of_futex().find(second_argument & ~operation);
-        return found != operations_of_futex().end() ? &found->second : nullptr;
-    }
+    if (call == SYS_futex) return errnos_of_futex(second_argument, fourth_argument);
     const auto found = table().find(call);
     return found != table().end() ? &found->second.errnos : nullptr;
 }

@@ -70,12 +70,12 @@ holdings holdings::now() {
     shm_info segments{};
     ::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&segments));
     all.sysv_segments = segments.used_ids;
-    all.names = names_in("/dev/shm") + names_in("/dev/mqueue") + names_in("/tmp");
+    all.names = names_in("/dev/shm") + names_in(queue_folder) + names_in("/tmp");
     return all;
 }
 
 void sweep() {
-    for (const char* folder : {"/dev/shm", "/dev/mqueue", "/tmp"}) {
+    for (const char* folder : {"/dev/shm", queue_folder, "/tmp"}) {
         std::error_code ignored;
         for (const auto& one : std::filesystem::directory_iterator{folder, ignored})
             std::filesystem::remove_all(one.path(), ignored);
@@ -112,7 +112,7 @@ std::string surplus(const holdings& before, const holdings& after) {
     compare("System V queues", before.sysv_queues, after.sysv_queues);
     compare("System V semaphore sets", before.sysv_semaphores, after.sysv_semaphores);
     compare("System V segments", before.sysv_segments, after.sysv_segments);
-    compare("names in /dev/shm, /dev/mqueue and /tmp", before.names, after.names);
+    compare("names of POSIX objects and in /tmp", before.names, after.names);
     return text;
 }
 

@@ -5,6 +5,9 @@
 
 namespace kith_faults {
 
+/// Where the namespace's POSIX queues have files.
+inline constexpr const char* queue_folder = "/tmp/queues";
+
 /// Counts; two of them are compared. Taking one allocates nothing that lasts.
 struct holdings {
     int descriptors = 0;
@@ -13,7 +16,7 @@ struct holdings {
     int sysv_queues = 0;
     int sysv_semaphores = 0;
     int sysv_segments = 0;
-    int names = 0;  ///< in /dev/shm, /dev/mqueue and /tmp
+    int names = 0;  ///< in /dev/shm, /tmp and the folder of POSIX queues
 
     static holdings now();
 };

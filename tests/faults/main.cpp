@@ -1,6 +1,9 @@
 // Makes a test of each scenario. See harness.hpp.
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <csignal>
+#include <cstdlib>
+#include <string_view>
 
 #include "faults/harness.hpp"
 
@@ -15,7 +18,7 @@ public:
         const auto found = kith_faults::explore(entry_);
         for (const auto& complaint : found.complaints) ADD_FAILURE() << complaint;
         std::cout << found.sites << " system calls, " << found.runs << " faults\n";
-        EXPECT_GT(found.runs, 0);
+        EXPECT_GT(found.sites, 0);
     }
 
 private:
@@ -25,6 +28,14 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Without the caches of malloc(3) the heap is as large as what is allocated; the C library looks at this before
+    // main.
+    constexpr const char* variable = "GLIBC_TUNABLES";
+    constexpr const char* no_caches = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0";
+    if (const char* set = std::getenv(variable); set == nullptr || std::string_view{set} != no_caches) {
+        ::setenv(variable, no_caches, 1);
+        ::execv("/proc/self/exe", argv);
+    }
     std::signal(SIGPIPE, SIG_DFL);
     testing::InitGoogleTest(&argc, argv);
     for (const auto& entry : kith_faults::entries())

@@ -59,6 +59,14 @@ struct listed {
         if (const auto tried = (expression); !tried) return kith::fail(tried.error()); \
     } while (false)
 
+/// In act(): ends it unless `expression` fails with the code `expected`.
+#define FAULT_FAILS(expression, expected)                                                   \
+    do {                                                                                    \
+        const auto tried = (expression);                                                    \
+        if (tried) return kith::fail(kith::errc::bad_peer, "a call that must not succeed"); \
+        if (tried.error().code() != (expected)) return kith::fail(tried.error());           \
+    } while (false)
+
 /// In act(): names what `expression` gives, or ends act() with its failure. Use it as a pointer to the value.
 #define FAULT_MAKE(name, ...)  \
     auto name = (__VA_ARGS__); \

@@ -201,4 +201,40 @@ const listed<fifo_reply> reply{"fifo_reply",
                                 {SYS_openat, ENOENT, errc::peer_gone, "the client has left"},
                                 {SYS_getrandom, EAGAIN, errc::would_block, "no random numbers now"}}};
 
+// A client that asks again: its first request was not answered.
+class fifo_reply_again : public scenario {
+public:
+    void prepare() override {
+        auto server = kith::compose::reply_server::open(path);
+        auto client = kith::compose::reply_client::open(path);
+        if (!server || !client) return;
+        (void)client->call(kith::bytes_of("hello"), reply_, deadline::immediate());
+        server_ = std::move(*server);
+        client_ = std::move(*client);
+    }
+    ~fifo_reply_again() override {
+        client_.reset();
+        ::unlink(path);
+    }
+    kith::result<void> act() override {
+        FAULT_FAILS(client_->call(kith::bytes_of("hello"), reply_, deadline::immediate()), errc::would_block);
+        return {};
+    }
+
+private:
+    std::optional<kith::compose::reply_server> server_;
+    std::optional<kith::compose::reply_client> client_;
+    std::byte reply_[5];
+};
+const listed<fifo_reply_again> asked_again{
+    "fifo_reply_again",
+    {older_kernel,
+     oldest_kernel,
+     no_fifos,
+     no_device,
+     {SYS_newfstatat, any_error, {}, "the name of the last reply's FIFO stays", same_error, true},
+     {SYS_unlinkat, any_error, {}, "the name of the last reply's FIFO stays"},
+     {SYS_epoll_ctl, any_error, {}, "what is closed next is not watched any longer"},
+     {SYS_poll, any_error, {}, "looks again later"}}};
+
 }  // namespace

@@ -3,12 +3,11 @@
 #include <kith/sys/robust_mutex.hpp>
 
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <atomic>
-#include <csignal>
 
+#include "faults/other.hpp"
 #include "faults/scenario.hpp"
 
 namespace {
@@ -33,40 +32,62 @@ private:
     std::byte* start_;
 };
 
-// Locked, marked, unlocked; and waited for in vain while another process holds it.
-class mutex_use : public scenario {
+// A mutex that another process holds.
+class held_mutex : public scenario {
 public:
-    void prepare() override {
+    // The holder does `then` when it has the lock.
+    template <class Function>
+    void hold(Function then) {
         held_ = *robust_mutex::create_at(page_.part(0));
         auto* const ready = new (page_.part(512).data()) std::atomic<int>{0};
-        holder_ = ::fork();
-        if (holder_ == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        holder_.run([&] {
             (void)held_->lock();
             *ready = 1;
-            for (;;) ::pause();
-        }
-        while (*ready == 0) ::usleep(100);
+            then();
+        });
+        look_until([&] { return *ready == 1; });
     }
-    ~mutex_use() override {
-        ::kill(holder_, SIGKILL);
-        ::waitpid(holder_, nullptr, 0);
+
+protected:
+    shared_page page_;
+    robust_mutex* held_ = nullptr;
+
+private:
+    helper holder_;
+};
+
+// Locked, marked, unlocked; and waited for in vain.
+class mutex_use : public held_mutex {
+public:
+    void prepare() override {
+        hold([] {});
     }
     kith::result<void> act() override {
         FAULT_MAKE(mutex, robust_mutex::create_at(page_.part(256)));
         FAULT_TRY((*mutex)->lock());
         FAULT_TRY((*mutex)->unlock());
-        const auto late = held_->lock(deadline::in(std::chrono::milliseconds{1}));
-        if (late || late.error().code() != errc::timed_out) return kith::fail(late.error());
+        FAULT_FAILS(held_->lock(deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
         return {};
     }
-
-private:
-    shared_page page_;
-    robust_mutex* held_ = nullptr;
-    pid_t holder_ = -1;
 };
 const listed<mutex_use> use_of_mutex{"robust_mutex"};
+
+// Waited for without an end, and given back.
+class mutex_wait : public held_mutex {
+public:
+    void prepare() override {
+        const pid_t waiter = ::getpid();
+        hold([this, waiter] {
+            look_until_in(waiter, SYS_futex);
+            (void)held_->unlock();
+        });
+    }
+    kith::result<void> act() override {
+        FAULT_TRY(held_->lock());
+        return held_->unlock();
+    }
+};
+const listed<mutex_wait> wait_for_mutex{"robust_mutex_wait"};
 
 // Taken, given back, asked; and waited for in vain.
 class unnamed_use : public scenario {
@@ -78,8 +99,7 @@ public:
         FAULT_TRY(sem.post());
         FAULT_TRY(sem.value());
         FAULT_TRY(sem.wait());
-        const auto late = sem.wait(deadline::in(std::chrono::milliseconds{1}));
-        if (late || late.error().code() != errc::timed_out) return kith::fail(late.error());
+        FAULT_FAILS(sem.wait(deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
         sem.destroy();
         return {};
     }
@@ -88,5 +108,25 @@ private:
     shared_page page_;
 };
 const listed<unnamed_use> use_of_unnamed{"unnamed_sem"};
+
+// Waited for without an end, and posted.
+class unnamed_wait : public scenario {
+public:
+    void prepare() override {
+        sem_ = *unnamed_sem::create_at(page_.part(0), 0);
+        const pid_t waiter = ::getpid();
+        poster_.run([this, waiter] {
+            look_until_in(waiter, SYS_futex);
+            (void)sem_->post();
+        });
+    }
+    kith::result<void> act() override { return sem_->wait(); }
+
+private:
+    shared_page page_;
+    unnamed_sem* sem_ = nullptr;
+    helper poster_;
+};
+const listed<unnamed_wait> wait_for_unnamed{"unnamed_sem_wait"};
 
 }  // namespace

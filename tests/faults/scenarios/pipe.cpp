@@ -1,5 +1,9 @@
+#include <kith/sigpipe.hpp>
 #include <kith/sys/duplex_pipe.hpp>
 #include <kith/sys/pipe.hpp>
+
+#include <fcntl.h>
+#include <csignal>
 
 #include "faults/scenario.hpp"
 
@@ -29,6 +33,92 @@ const listed<pipe_transfer> transfer{"pipe_transfer",
                                      {{SYS_pwritev2, EOPNOTSUPP, {}, "older kernel: SIGPIPE is masked instead"},
                                       {SYS_pwritev2, ENOSYS, {}, "older kernel: SIGPIPE is masked instead"}}};
 
+// Writing when nobody reads: the signal that the kernel then sends must not get out.
+class without_reader : public scenario {
+public:
+    // Where the kernel is said to have no pending signal, the signal that it has all the same is delivered.
+    void prepare() override {
+        std::signal(SIGPIPE, [](int) {});
+    }
+    ~without_reader() override { std::signal(SIGPIPE, SIG_DFL); }
+
+protected:
+    static kith::result<void> write_in_vain(byte_writer& writer) {
+        FAULT_FAILS(writer.write_some(kith::bytes_of("hello")), errc::peer_gone);
+        return {};
+    }
+};
+
+// A descriptor in blocking mode.
+class blocking_transfer : public without_reader {
+public:
+    void prepare() override {
+        without_reader::prepare();
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) return;
+        reader_ = byte_reader{std::move(*kith::io_fd::adopt(kith::owned_fd{ends[0]}))};
+        writer_ = byte_writer{std::move(*kith::io_fd::adopt(kith::owned_fd{ends[1]}))};
+    }
+    kith::result<void> act() override {
+        FAULT_TRY(writer_->write_some(kith::bytes_of("hello")));
+        std::byte buffer[5];
+        FAULT_TRY(reader_->read_some(buffer));
+        reader_->close();
+        return write_in_vain(*writer_);
+    }
+
+private:
+    std::optional<byte_reader> reader_;
+    std::optional<byte_writer> writer_;
+};
+const listed<blocking_transfer> in_blocking_mode{
+    "pipe_in_blocking_mode",
+    {{SYS_preadv2, EOPNOTSUPP, {}, "before Linux 6.5: read plainly"},
+     {SYS_preadv2, ENOSYS, {}, "older kernel: read plainly"},
+     {SYS_pwritev2, EOPNOTSUPP, {}, "before Linux 6.5: written plainly"},
+     {SYS_pwritev2, ENOSYS, {}, "older kernel: written plainly"},
+     {SYS_pwritev2, EPIPE, {}, "what the scenario asks for"},
+     {SYS_write, EPIPE, {}, "what the scenario asks for"},
+     {SYS_rt_sigtimedwait, any_error, {}, "no SIGPIPE to be taken back, as it seems"}}};
+
+class guarded_write : public without_reader {
+public:
+    void prepare() override {
+        without_reader::prepare();
+        pipe_ = std::move(*open_pipe());
+        pipe_->reader.close();
+    }
+    kith::result<void> act() override {
+        const kith::sigpipe_guard quiet;
+        return write_in_vain(pipe_->writer);
+    }
+
+private:
+    std::optional<pipe_pair> pipe_;
+};
+const listed<guarded_write> under_a_guard{
+    "pipe_under_a_sigpipe_guard",
+    {{SYS_write, EPIPE, {}, "what the scenario asks for"},
+     {SYS_rt_sigtimedwait, any_error, {}, "no SIGPIPE to be taken back, as it seems"}}};
+
+// A kernel without RWF_NOSIGNAL.
+class masked_write : public without_reader {
+public:
+    void prepare() override {
+        without_reader::prepare();
+        pipe_ = std::move(*open_pipe());
+        pipe_->reader.close();
+    }
+    kith::result<void> act() override { return write_in_vain(pipe_->writer); }
+
+private:
+    std::optional<pipe_pair> pipe_;
+};
+const listed<masked_write> signal_masked{"pipe_without_reader",
+                                         {{SYS_pwritev2, EPIPE, {}, "what the scenario asks for"},
+                                          {SYS_pwritev2, EOPNOTSUPP, {}, "older kernel: SIGPIPE is masked instead"},
+                                          {SYS_pwritev2, ENOSYS, {}, "older kernel: SIGPIPE is masked instead"}}};
+
 // A wait that ends at its deadline, with the object's bell and a stop token's.
 class pipe_wait : public scenario {
 public:
@@ -37,8 +127,8 @@ public:
         const std::stop_source stop;
         const auto token = stop.get_token();
         std::byte buffer;
-        const auto nothing = pipe_->reader.read_some({&buffer, 1}, {deadline::in(std::chrono::milliseconds{1}), token});
-        if (nothing || nothing.error().code() != errc::timed_out) return kith::fail(nothing.error());
+        FAULT_FAILS(pipe_->reader.read_some({&buffer, 1}, {deadline::in(std::chrono::milliseconds{1}), token}),
+                    errc::timed_out);
         return {};
     }
 
@@ -99,8 +189,7 @@ public:
         FAULT_TRY(pair->second.finish_writing());
         sent = 0;
         std::size_t more = 0;
-        const auto end = pair->first.exchange({}, sent, buffer, more, soon);
-        if (end || end.error().code() != errc::end_of_stream) return kith::fail(end.error());
+        FAULT_FAILS(pair->first.exchange({}, sent, buffer, more, soon), errc::end_of_stream);
         return {};
     }
 };

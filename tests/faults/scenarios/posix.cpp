@@ -4,10 +4,14 @@
 #include <kith/sys/posix_sem.hpp>
 #include <kith/sys/posix_shm.hpp>
 
+#include <fcntl.h>
+#include <mqueue.h>
 #include <array>
 #include <csignal>
+#include <fstream>
 
 #include "faults/scenario.hpp"
+#include "support/huge_pages.hpp"
 
 namespace {
 
@@ -99,6 +103,42 @@ const listed<queue_found> found_and_drained{"posix_mq_found",
                                              {SYS_mq_timedreceive, EBADF, errc::not_permitted, "opened for sending"},
                                              {SYS_mq_timedreceive, EMSGSIZE, errc::truncated, "the message stays"}}};
 
+// A descriptor from elsewhere, in blocking mode; and messages for which the stack has no room.
+class queue_adopted : public scenario {
+public:
+    void prepare() override {
+        // Of this IPC namespace.
+        std::ofstream{"/proc/sys/fs/mqueue/msgsize_max"} << large;
+        const auto mq =
+            posix_mq::open(name, {.create = creation::must_be_new, .max_messages = 2, .message_size = large});
+        name_.made();
+        fd_ = kith::owned_fd{::mq_open(name, O_RDWR | O_CLOEXEC)};
+    }
+    kith::result<void> act() override {
+        FAULT_MAKE(mq, posix_mq::adopt(std::move(fd_)));
+        FAULT_TRY(mq->send(kith::bytes_of("one")));
+        FAULT_TRY(mq->drain());
+        static std::array<std::byte, large> body;
+        const auto late = mq->receive(body, deadline::in(std::chrono::milliseconds{1}));
+        if (!late && late.error().code() != errc::timed_out) return kith::fail(late.error());
+        return {};
+    }
+
+private:
+    static constexpr std::size_t large = 16384;
+    made_name<unlink_posix_mq> name_;
+    kith::owned_fd fd_;
+};
+const listed<queue_adopted> adopted_queue{
+    "posix_mq_adopted",
+    {{SYS_mq_getsetattr, EBADF, errc::wrong_kind, "not a queue"},
+     {SYS_mq_timedsend, EBADF, errc::not_permitted, "opened for receiving"},
+     {SYS_mq_timedsend, ETIMEDOUT, {}, "so the kernel says that there is no room now"},
+     {SYS_mq_timedreceive, EBADF, errc::not_permitted, "opened for sending"},
+     {SYS_mq_timedreceive, EMSGSIZE, errc::truncated, "the message stays"},
+     {SYS_mq_timedreceive, ETIMEDOUT, {}, "so the kernel says that nothing is there now"},
+     {SYS_mmap, any_error, errc::out_of_memory, "memory for one call", ENOMEM}}};
+
 class semaphore : public scenario {
 public:
     kith::result<void> act() override {
@@ -108,8 +148,7 @@ public:
         FAULT_TRY(sem->post());
         FAULT_TRY(sem->value());
         FAULT_TRY(sem->wait(deadline::in(std::chrono::seconds{5})));
-        const auto late = sem->wait(deadline::in(std::chrono::milliseconds{1}));
-        if (late || late.error().code() != errc::timed_out) return late;
+        FAULT_FAILS(sem->wait(deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
         FAULT_TRY(name_.unlink());
         return {};
     }
@@ -152,6 +191,41 @@ const listed<memory> memory_in_use{"posix_shm",
                                     {SYS_openat, ENODEV, errc::wrong_kind, "not shared memory"},
                                     {SYS_openat, ENXIO, errc::wrong_kind, "not shared memory"},
                                     {SYS_unlink, EPERM, errc::not_permitted, "shm_unlink says it so", EACCES}}};
+
+// Large enough to ask first whether there is room.
+class large_memory : public scenario {
+public:
+    kith::result<void> act() override {
+        FAULT_TRY(memfd::create("kith-fault", {.size = std::size_t{5} << 19}));
+        return {};
+    }
+};
+const listed<large_memory> memory_in_pieces{
+    "memfd_large", {{SYS_memfd_create, EINVAL, {}, "older kernel: asked again without NOEXEC"}}};
+
+// In huge pages, of which the machine need not have any.
+class huge_memory : public scenario {
+public:
+    kith::result<void> act() override {
+        const auto fd = memfd::create("kith-fault", {.size = 1, .huge = huge_pages::of_2_mib, .reserve = false});
+        if (!fd && fd.error().code() != errc::unsupported) return kith::fail(fd.error());
+        if (!fd) return {};
+        const auto mapped = fd->map();
+        if (!mapped && mapped.error().code() != errc::out_of_memory) return kith::fail(mapped.error());
+        return {};
+    }
+
+private:
+    const kith_test::huge_page_pool pool_;
+};
+const listed<huge_memory> memory_in_huge_pages{
+    "memfd_huge",
+    {{SYS_memfd_create, EINVAL, {}, "older kernel: asked again without NOEXEC"},
+     {SYS_fstatfs, EINTR, errc::stopped, "files in memory do not wait"},
+     {SYS_fstatfs, ENOMEM, {}, "the scenario takes this for a machine without free huge pages"},
+     {SYS_fstat, ENOMEM, {}, "the scenario takes this for a machine without free huge pages"},
+     {SYS_newfstatat, ENOMEM, {}, "the scenario takes this for a machine without free huge pages"},
+     {SYS_mmap, ENOMEM, {}, "the scenario takes this for a machine without free huge pages"}}};
 
 class sealed : public scenario {
 public:

@@ -1,13 +1,12 @@
 // Requests and replies over queues: servers and clients of both kinds, and what is left of dead clients.
 #include <kith/compose/request_reply.hpp>
 
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <array>
-#include <csignal>
 #include <cstring>
+#include <filesystem>
 
+#include "faults/holdings.hpp"
+#include "faults/other.hpp"
 #include "faults/scenario.hpp"
 
 namespace {
@@ -22,37 +21,15 @@ constexpr kith::sys::sysv_key key{0x4b03};
 constexpr const char* name = "/kith-fault-requests";
 const deadline soon() { return deadline::in(std::chrono::seconds{5}); }
 
-// Another process, killed at the end of the scenario.
-class helper {
-public:
-    helper() = default;
-    ~helper() { kill(); }
-    helper(const helper&) = delete;
-    helper& operator=(const helper&) = delete;
-    template <class Function>
-    void run(Function what) {
-        pid_ = ::fork();
-        if (pid_ != 0) return;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        what();
-        for (;;) ::pause();
-    }
-    void kill() {
-        if (pid_ <= 0) return;
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-        pid_ = -1;
-    }
-
-private:
-    pid_t pid_ = -1;
-};
-
+// What the client does is the same in every run: each answer waits until the client, the caller's parent, waits for it.
 template <class Server>
-void answer_everything(Server& server) {
+void answer_everything(Server& server, long clients_wait) {
     std::array<std::byte, 16> body;
-    for (;;)
-        if (const auto request = server.take(body)) (void)server.reply(request->from, kith::bytes_of("fine"));
+    for (;;) {
+        const auto request = server.take(body);
+        look_until_in(::getppid(), clients_wait);
+        if (request) (void)server.reply(request->from, kith::bytes_of("fine"));
+    }
 }
 
 template <class Client>
@@ -96,7 +73,7 @@ class sysv_client : public scenario {
 public:
     void prepare() override {
         const auto server = sysv_request_server::open(key);
-        other_.run([&] { answer_everything(*server); });
+        other_.run([&] { answer_everything(*server, SYS_msgrcv); });
     }
     ~sysv_client() override {
         other_.kill();
@@ -123,7 +100,7 @@ public:
             auto client = sysv_request_client::open(key);
             if (client) (void)ask(*client);
         });
-        while (first && first->requests().status()->messages == 0) ::usleep(100);
+        look_until([&] { return !first || first->requests().status()->messages != 0; });
     }
     ~sysv_server() override {
         other_.kill();
@@ -205,7 +182,7 @@ class posix_client : public scenario {
 public:
     void prepare() override {
         auto server = posix_request_server::open(name, {.max_messages = 4, .message_size = 256});
-        other_.run([&] { answer_everything(*server); });
+        other_.run([&] { answer_everything(*server, SYS_ppoll); });
     }
     ~posix_client() override {
         other_.kill();
@@ -223,6 +200,43 @@ const listed<posix_client> client_of_queue{
     "posix_request_client", of_posix({{SYS_mq_timedreceive, any_error, {}, "late replies that cannot be taken stay"},
                                       {SYS_mq_unlink, any_error, {}, "destructors have nobody to tell"}})};
 
+// A request lies there when the server comes, and its client waits.
+class posix_server : public scenario {
+public:
+    void prepare() override {
+        const auto first = posix_request_server::open(name, {.max_messages = 4, .message_size = 256});
+        other_.run([] {
+            // The bytes of all queues of a user are limited, and others use them, too.
+            look_until([] {
+                auto client = posix_request_client::open(name);
+                if (client) (void)ask(*client);
+                return client.has_value();
+            });
+        });
+        look_until([&] { return !first || first->requests().attributes()->messages != 0; });
+        look_until_in(other_.pid(), SYS_ppoll);
+    }
+    ~posix_server() override {
+        other_.kill();
+        for (const auto& queue : std::filesystem::directory_iterator{queue_folder})
+            (void)kith::sys::unlink_posix_mq(("/" / queue.path().filename()).string());
+    }
+    kith::result<void> act() override {
+        FAULT_MAKE(server, posix_request_server::open(name));
+        std::array<std::byte, 16> body;
+        FAULT_MAKE(request, server->take(body, deadline::in(std::chrono::milliseconds{20})));
+        FAULT_TRY(server->reply(request->from, kith::bytes_of("fine"), soon()));
+        return {};
+    }
+
+private:
+    helper other_;
+};
+const listed<posix_server> server_of_queue{"posix_request_server",
+                                           of_posix({{SYS_mq_open, EEXIST, {}, "somebody was faster: opened instead"},
+                                                     {SYS_mq_open, ENOENT, {}, "removed in between: tried again"},
+                                                     {SYS_mq_open, ENOENT, errc::peer_gone, "the client has left"}})};
+
 // A request of a dead client: its reply queue is unlinked.
 class posix_bury : public scenario {
 public:
@@ -233,7 +247,7 @@ public:
             auto self = posix_request_client::open(name);
             if (self) (void)ask(*self);
         });
-        while (server && server->requests().attributes()->messages == 0) ::usleep(100);
+        look_until([&] { return !server || server->requests().attributes()->messages != 0; });
         client.kill();
         if (server) server_.emplace(std::move(*server));
     }

@@ -1,3 +1,4 @@
+#include <sys/sem.h>
 #include <array>
 #include <kith/compose/scoped_lock.hpp>
 #include <kith/sys/futex.hpp>
@@ -95,8 +96,7 @@ public:
             const auto gone = set_->remove();
     }
     kith::result<void> act() override {
-        const auto late = set_->wait(0, 1, sem_undo::no, deadline::in(std::chrono::milliseconds{1}));
-        if (late || late.error().code() != errc::timed_out) return kith::fail(late.error());
+        FAULT_FAILS(set_->wait(0, 1, sem_undo::no, deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
         return {};
     }
 
@@ -104,6 +104,26 @@ private:
     std::optional<sysv_sem> set_;
 };
 const listed<sysv_sem_wait> wait_on_set{"sysv_sem_wait", of_sets()};
+
+// A set whose creator has not come further than making it.
+class sysv_sem_unready : public scenario {
+public:
+    void prepare() override { set_ = sysv_sem::from_id(::semget(key.value(), 1, IPC_CREAT | IPC_EXCL | 0600), 1); }
+    ~sysv_sem_unready() override {
+        if (set_) (void)set_->remove();
+    }
+    kith::result<void> act() override {
+        FAULT_FAILS(sysv_sem::open(key, {}, deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
+        return {};
+    }
+
+private:
+    std::optional<sysv_sem> set_;
+};
+const listed<sysv_sem_unready> unready_set{"sysv_sem_unready",
+                                           of_sets({{SYS_semctl, EINVAL, errc::not_found, "removed in between", ENOENT},
+                                                    {SYS_semctl, EIDRM, errc::not_found, "removed in between", ENOENT},
+                                                    {SYS_clock_nanosleep, any_error, {}, "looks again at once"}})};
 
 // Open, use, unlink. Making stays undisturbed: glibc makes a temporary name and unlinks it, and if that failed nobody
 // could clean up after it.
@@ -144,8 +164,7 @@ public:
         [[maybe_unused]] const auto gone = unlink_posix_sem("/kith-faults");
     }
     kith::result<void> act() override {
-        const auto late = semaphore_.wait(deadline::in(std::chrono::milliseconds{1}));
-        if (late || late.error().code() != errc::timed_out) return kith::fail(late.error());
+        FAULT_FAILS(semaphore_.wait(deadline::in(std::chrono::milliseconds{1})), errc::timed_out);
         return {};
     }
 

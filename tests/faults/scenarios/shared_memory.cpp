@@ -161,7 +161,7 @@ const listed<posix_region> region_of_names{
      {SYS_newfstatat, any_error, {}, "sem_open looks for a free name"},
      {SYS_newfstatat, any_error, {}, "sem_open leaves what it made", same_error, true},
      {SYS_openat, EEXIST, {}, "sem_open tries another name"},
-     {SYS_openat, ENOENT, {}, "the semaphores have lost their names: made in the next round"},
+     {SYS_openat, ENOENT, {}, "the semaphores have lost their names: made in the next round", same_error, true},
      {SYS_openat, ENXIO, errc::wrong_kind, "a socket has the memory's name"},
      {SYS_openat, ENXIO, {}, "as if a semaphore had lost its name: made in the next round"},
      {SYS_unlink, any_error, {}, "sem_open cannot remove its temporary name"},

@@ -45,8 +45,7 @@ public:
         FAULT_TRY(pair->first.set_send_buffer(10000));
         FAULT_TRY(pair->first.send_buffer());
         FAULT_TRY(pair->first.shutdown(direction::send));
-        const auto end = pair->second.read_some(buffer);
-        if (end || end.error().code() != errc::end_of_stream) return kith::fail(end.error());
+        FAULT_FAILS(pair->second.read_some(buffer), errc::end_of_stream);
         return {};
     }
 };
@@ -270,6 +269,7 @@ public:
         if (!where) return kith::fail(where.error());
         auto sender = connect_udp(*where);
         if (!sender) return kith::fail(sender.error());
+        FAULT_TRY(sender->peer());
         FAULT_TRY(sender->send(kith::bytes_of("one"), soon));
         FAULT_TRY(sender->send_to(*where, kith::bytes_of("two"), soon));
         std::byte buffer[5];

@@ -27,6 +27,7 @@ public:
     made(const made&) = delete;
     made& operator=(const made&) = delete;
     Object& keep(Object object) { return object_.emplace(std::move(object)); }
+    Object& get() { return *object_; }
     kith::result<void> remove() {
         auto removed = object_->remove();
         if (removed) object_.reset();
@@ -70,7 +71,8 @@ const listed<queue> queue_in_use{"sysv_mq",
                                   {SYS_msgrcv, EINVAL, errc::removed, "an id that was removed"},
                                   {SYS_msgrcv, ENOMSG, errc::would_block, "nothing there"},
                                   {SYS_msgrcv, ENOMSG, {}, "it waits"},
-                                  {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"}}};
+                                  {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"},
+                                  {SYS_msgctl, EIDRM, errc::removed, "why it could not be sent", EINVAL}}};
 
 class queue_found : public scenario {
 public:
@@ -96,6 +98,33 @@ const listed<queue_found> found_and_drained{"sysv_mq_found",
                                              {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"},
                                              {SYS_msgctl, EINVAL, errc::not_found, "no queue has that id"},
                                              {SYS_msgctl, EIDRM, errc::not_found, "no queue has that id"}}};
+
+// A buffer for which the stack has no room.
+class queue_of_large : public scenario {
+public:
+    void prepare() override { queue_.keep(*sysv_mq::open(key, {.create = creation::must_be_new})); }
+    kith::result<void> act() override {
+        auto& mq = queue_.get();
+        FAULT_TRY(mq.send(1, kith::bytes_of("small")));
+        static std::array<std::byte, 20'000> body;
+        FAULT_TRY(mq.receive(body));
+        return {};
+    }
+
+private:
+    made<sysv_mq> queue_;
+};
+const listed<queue_of_large> large_messages{
+    "sysv_mq_large",
+    {{SYS_msgsnd, EINVAL, errc::too_long, "above msgmax"},
+     {SYS_msgsnd, EINVAL, errc::removed, "an id that was removed"},
+     {SYS_msgrcv, E2BIG, {}, "tried again with all of the buffer"},
+     {SYS_msgrcv, E2BIG, errc::truncated, "the message stays"},
+     {SYS_msgrcv, EINVAL, errc::removed, "an id that was removed"},
+     {SYS_msgrcv, ENOMSG, {}, "it waits"},
+     {SYS_msgctl, EINVAL, errc::removed, "an id that was removed"},
+     {SYS_msgctl, EIDRM, errc::removed, "why it could not be sent", EINVAL},
+     {SYS_mmap, any_error, errc::out_of_memory, "memory for one call", ENOMEM}}};
 
 class set : public scenario {
 public:
