@@ -13,7 +13,7 @@ std::optional<sleeping_call> sleeping_in(pid_t pid) {
     if (!(file >> call.number) || call.number < 0) return std::nullopt;
     for (auto& argument : call.arguments) {
         std::string text;
-        file >> text;
+        if (!(file >> text)) return std::nullopt;
         argument = std::stoull(text, nullptr, 16);
     }
     return call;
