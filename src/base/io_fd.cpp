@@ -153,7 +153,7 @@ result<short> detail::stay::look(const io_fd& object, short events, const wait_p
         const int fd = object.fd_.load();
         if (fd < 0) return fail(errc::stopped, operation, 0, about);
         pollfd watched[3] = {{fd, events, 0}, {object.bell_.load(), POLLIN, 0}, {stop_bell.get(), POLLIN, 0}};
-        const bool sliced = counted && (watched[1].fd < 0 || (stoppable && !stop_bell.valid()));
+        const bool sliced = (counted && watched[1].fd < 0) || (stoppable && !stop_bell.valid());
         const auto left =
             detail::remaining(wait.until, sliced ? slice_without_bell_ns : std::numeric_limits<std::int64_t>::max());
         const bool endless = wait.until.is_never() && !sliced;

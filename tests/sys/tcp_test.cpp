@@ -216,6 +216,36 @@ TEST(sys_tcp, tcp_G1_a_stop_request_ends_a_connect_that_waits) {
     source.request_stop();
 }
 
+TEST(sys_tcp, tcp_G1_a_stop_request_ends_a_connect_that_has_no_descriptor_for_a_bell) {
+    full_listener full;
+    child connecting{[&] {
+        const int next = ::dup(0);
+        ::close(next);
+        const auto only_the_socket = static_cast<rlim_t>(next) + 1;
+        const rlimit few{only_the_socket, only_the_socket};
+        CHILD_CHECK(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+        std::stop_source source;
+        const auto token = source.get_token();
+        std::atomic<bool> waits{false};
+        std::jthread stopper{[&] {
+            while (!waits) std::this_thread::yield();
+            source.request_stop();
+        }};
+        // The wait says that it looks at intervals: only then is it stopped.
+        kith::set_observer(
+            [](const kith::event& one, void* flag) noexcept {
+                if (one.kind == kith::event_kind::polling) *static_cast<std::atomic<bool>*>(flag) = true;
+            },
+            &waits);
+        const auto stream = connect_tcp(full.where, {deadline::never(), token});
+        kith::set_observer(nullptr);
+        waits = true;
+        CHILD_CHECK(!stream && stream.error().code() == errc::stopped);
+        return 0;
+    }};
+    EXPECT_EQ(connecting.wait(), 0);
+}
+
 TEST(sys_tcp, tcp_G2_a_connect_interrupted_by_signals_goes_on_and_succeeds) {
     full_listener full;
     child client{[&] {
