@@ -42,15 +42,20 @@ public:
         }
         return what;
     }
-    /// Dies of a signal that came while there was nothing to give back.
-    void die_if_asked() const {
+    /// A signal that has come and ends kith; 0: none.
+    [[nodiscard]] int asked() const {
         sigset_t pending;
         sigemptyset(&pending);
         ::sigpending(&pending);
         for (int signal = 1; signal < NSIG; ++signal)
             if (signal != SIGCHLD && !is_ignored(signal) && sigismember(&set_, signal) == 1 &&
                 sigismember(&pending, signal) == 1)
-                die_of(signal);
+                return signal;
+        return 0;
+    }
+    /// Dies of a signal that came while there was nothing to give back.
+    void die_if_asked() const {
+        if (const int signal = asked(); signal != 0) die_of(signal);
     }
 
 private:
@@ -87,31 +92,19 @@ ssize_t read_again(int fd, void* into, std::size_t size) {
 /// nobody is left to start one. Killing kith at any point leaves a keeper that knows all there is to wait for.
 class keeper {
 public:
-    explicit keeper(const posix_sem& semaphore) {
-        void* const page =
-            ::mmap(nullptr, sizeof(*progress_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED) return;
-        progress_ = new (page) std::atomic<giving>{giving::not_yet};
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0) return;
-        const kith::owned_fd in{ends[0]};
-        to_ = kith::owned_fd{ends[1]};
-        if (::pipe2(ends, O_CLOEXEC) != 0) return;
-        answer_ = kith::owned_fd{ends[0]};
-        const kith::owned_fd out{ends[1]};
-        pid_ = ::fork();
-        if (pid_ != 0) return;
-        to_.reset();
-        answer_.reset();
-        ::_exit(watch(semaphore, in.get(), out.get()));
-    }
+    explicit keeper(const posix_sem& semaphore) { os_error_ = start(semaphore); }
 
-    /// In the child that will be COMMAND: returns once the keeper waits for its end, or has been killed.
-    void wait_for_my_end() const {
+    /// Why there is none; 0: there is.
+    [[nodiscard]] int os_error() const { return os_error_; }
+
+    /// In the child that will be COMMAND: returns once the keeper waits for its end, or has been killed. False: the
+    /// keeper cannot wait for it (pidfd_open(2) is refused).
+    [[nodiscard]] bool wait_for_my_end() const {
         const pid_t self = ::getpid();
-        char answer = 0;
-        if (pid_ > 0 && ::write(to_.get(), &self, sizeof self) == sizeof self) [[maybe_unused]]
+        char answer = watching;
+        if (::write(to_.get(), &self, sizeof self) == sizeof self) [[maybe_unused]]
             const auto come = read_again(answer_.get(), &answer, sizeof answer);
+        return answer == watching;
     }
 
     /// Has the semaphore given back, once, and returns whether that is certain: it is not only if the keeper was killed
@@ -127,6 +120,27 @@ public:
     }
 
 private:
+    static constexpr char watching = '+', refusing = '-';
+    int start(const posix_sem& semaphore) {
+        void* const page =
+            ::mmap(nullptr, sizeof(*progress_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED) return errno;
+        progress_ = new (page) std::atomic<giving>{giving::not_yet};
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
+        const kith::owned_fd in{ends[0]};
+        to_ = kith::owned_fd{ends[1]};
+        if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
+        answer_ = kith::owned_fd{ends[0]};
+        const kith::owned_fd out{ends[1]};
+        pid_ = ::fork();
+        if (pid_ < 0) return errno;
+        if (pid_ != 0) return 0;
+        to_.reset();
+        answer_.reset();
+        ::_exit(watch(semaphore, in.get(), out.get()));
+    }
+
     int watch(const posix_sem& semaphore, int from, int to) const {
         // Away from the terminal's signals, and holding nobody's pipes open.
         ::setsid();
@@ -137,7 +151,8 @@ private:
         if (read_again(from, &command, sizeof command) == sizeof command) {
             // Opened while it waits for the answer, so the number is its own.
             const auto process = kith::sys::open_pidfd(command);
-            [[maybe_unused]] const auto answered = ::write(to, "", 1);
+            const char answer = process ? watching : refusing;
+            [[maybe_unused]] const auto answered = ::write(to, &answer, sizeof answer);
             char none = 0;
             read_again(from, &none, sizeof none);  // nothing comes: the end of the pipe, by kith's word or by its death
             if (process) [[maybe_unused]]
@@ -152,16 +167,26 @@ private:
     std::atomic<giving>* progress_ = nullptr;  // lives as long as kith
     kith::owned_fd to_;
     kith::owned_fd answer_;
+    int os_error_ = 0;
     pid_t pid_ = -1;
 };
 
+constexpr const char* no_keeper = "nobody could give it back if kith were killed, so COMMAND was not started";
+
+kith::errc shortage(int os_error) { return os_error == ENOMEM ? kith::errc::out_of_memory : kith::errc::limit_reached; }
+
 /// Starts the child that becomes COMMAND once the keeper waits for its end. Not kith::sys::spawn: a child of that is
 /// COMMAND before anybody knows its pid. Returns its pid; -1 with errno.
-pid_t start_kept(session& s, const keeper& backup) {
+pid_t start_kept(session& s, const std::string& text, const keeper& backup) {
     std::fflush(nullptr);  // what has been printed is printed once
     const pid_t pid = ::fork();
     if (pid != 0) return pid;
-    backup.wait_for_my_end();
+    if (!backup.wait_for_my_end()) {
+        const int refused =
+            s.fail("lock", text, failure{kith::error{kith::errc::unsupported, "pidfd_open"}, no_keeper});
+        std::fflush(nullptr);
+        ::_exit(refused);
+    }
     sigset_t none;
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -206,11 +231,20 @@ int run_holding(session& s, const std::string& text, const posix_sem& semaphore)
     if (const auto taken = take(semaphore, s.wait(), signals); !taken) return s.fail("lock", text, taken.error());
     std::signal(SIGCHLD, SIG_DFL);  // ignored, as some callers leave it, it would take away the status
     keeper backup{semaphore};
-    const pid_t command = start_kept(s, backup);
+    if (const int why = backup.os_error(); why != 0) {
+        static_cast<void>(semaphore.post());
+        return s.fail("lock", text, failure{kith::error{shortage(why), "pipe2, fork", why}, no_keeper});
+    }
+    // It may have come since the last look, and would be forgotten in the child.
+    if (const int signal = signals.asked(); signal != 0) {
+        static_cast<void>(backup.give_back(semaphore));
+        die_of(signal);
+    }
+    const pid_t command = start_kept(s, text, backup);
     const auto not_started = [&](int os_error) {
-        const auto code = os_error == ENOMEM ? kith::errc::out_of_memory : kith::errc::limit_reached;
-        return command_not_started(s, s.command,
-                                   failure{kith::error{code, "fork", os_error, kith::object_ref::name(s.command[0])}});
+        return command_not_started(
+            s, s.command,
+            failure{kith::error{shortage(os_error), "fork", os_error, kith::object_ref::name(s.command[0])}});
     };
     const int status = command > 0 ? status_of_command(command, signals) : not_started(errno);
     if (!backup.give_back(semaphore))

@@ -1,6 +1,8 @@
 // kith sem lock: a command that runs while a semaphore is held, and what is left when one of the two is killed.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 #include <fstream>
 
 #include "cli/semaphores.hpp"
+#include "support/seccomp.hpp"
 
 namespace {
 
@@ -244,6 +247,35 @@ TEST(cli_sem, sem_lock_of_a_posix_semaphore_comes_back_if_kith_dies_before_it_st
     stopped_at_forks::let_go(keeper);
     EXPECT_TRUE(ok(single.semaphore.wait(deadline::in(20s))));
     EXPECT_FALSE(std::ifstream{held.started}.is_open());
+}
+
+TEST(cli_sem, sem_lock_of_a_posix_semaphore_starts_nothing_that_nobody_could_give_it_back_for) {
+    const made_semaphore one;
+    const auto& semaphore = one.semaphore;
+    const auto lock_where = [&](const std::function<bool()>& arrange) {
+        child kith{[&] {
+            if (!arrange()) return 77;
+            const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+            ::dup2(nowhere, 2);
+            ::execl(kith_command().c_str(), "kith", "sem", "lock", one.address.c_str(), "--", "sh", "-c", "exit 42",
+                    nullptr);
+            return 98;
+        }};
+        return kith.wait();
+    };
+    EXPECT_EQ(lock_where([] { return true; }), 42);
+    // No room for the pipe to the keeper.
+    EXPECT_EQ(lock_where([] {
+                  const rlimit few{4, 4};
+                  return ::setrlimit(RLIMIT_NOFILE, &few) == 0;
+              }),
+              1);
+    EXPECT_EQ(*semaphore.value(), 1);
+    // A sandbox in which the keeper cannot wait for COMMAND.
+    if (const int ended = lock_where([] { return kith_test::deny({{SYS_pidfd_open, EPERM}}); }); ended != 77) {
+        EXPECT_EQ(ended, 1);
+    }
+    EXPECT_EQ(*semaphore.value(), 1);
 }
 
 TEST(cli_sem, sem_lock_of_a_posix_semaphore_survives_the_death_of_its_keeper) {
